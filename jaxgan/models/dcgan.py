@@ -1,0 +1,126 @@
+"""DCGAN: a stack of 4x4 convolutions of stride 2 and batch normalisation, for any even resolution.
+
+Source: Radford et al. 2016, section 3 and figure 1; class-conditional by a label code beside the latents
+(Mirza & Osindero 2014) and a projection discriminator (Miyato & Koyama 2018). Departures: any channels,
+any resolution and aspect that is a multiple of a power of two, widths capped at 8 times the narrowest.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxgan.models import layers
+
+SLOPE = 0.2  # of the leaky ReLU: Radford et al. 2016, section 4
+normal = nn.initializers.normal(0.02)  # Radford et al. 2016, section 4
+
+
+def doublings(image_shape: tuple[int, ...], smallest: int) -> int:
+    """How often a grid of at least `smallest` pixels a side is doubled to make [H,W,C] images."""
+    height, width = image_shape[:2]
+    count = 0
+    while height % 2 == 0 and width % 2 == 0 and min(height, width) // 2 >= smallest:
+        height, width, count = height // 2, width // 2, count + 1
+    return count
+
+
+def widths(narrowest: int, count: int) -> list[int]:
+    """Channels of `count` stages, from the image inwards: doubled at each, at most 8 times the first."""
+    return [narrowest * 2 ** min(stage, 3) for stage in range(count)]
+
+
+class Generator(nn.Module):
+    """Latents [B,Z] and labels [B] (or None) to images [B,H,W,C] in [-1, 1], float32.
+
+    Attributes:
+      image_shape: (H, W, C).
+      num_classes: 0 for an unconditional network.
+      width: channels of the stage next to the image.
+      smallest: the smallest grid has at least this many pixels a side.
+      dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
+      axis_name: the mapped axis whose devices share batch statistics, if there is one.
+    """
+
+    image_shape: tuple[int, int, int]
+    num_classes: int = 0
+    width: int = 128
+    smallest: int = 4
+    dtype: layers.Dtype = None
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        height, width, channels = self.image_shape
+        count = doublings(self.image_shape, self.smallest)
+        *inner, outermost = reversed([channels, *widths(self.width, count)])
+        normalise = partial(
+            nn.BatchNorm,
+            use_running_average=not train,
+            momentum=0.9,
+            scale_init=lambda *args: 1.0 + normal(*args),
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+        )
+        codes = layers.one_hot_labels(labels, self.num_classes)
+        x = latents if codes is None else jnp.concatenate([latents, codes], axis=-1)
+        grid = (height >> count, width >> count, inner[0])
+        x = nn.Dense(
+            grid[0] * grid[1] * grid[2], use_bias=False, kernel_init=normal, dtype=self.dtype
+        )(x)
+        x = nn.relu(normalise()(x.reshape(-1, *grid)))
+        for features in inner[1:]:
+            x = layers.ResamplingConv(layers.double, features, use_bias=False, dtype=self.dtype)(x)
+            x = nn.relu(normalise()(x))
+        x = layers.ResamplingConv(layers.double, outermost, dtype=self.dtype)(x)
+        return jnp.tanh(x.astype(latents.dtype))
+
+
+class Discriminator(nn.Module):
+    """Images [B,H,W,C] in [-1, 1] and labels [B] (or None) to logits [B], float32.
+
+    Attributes:
+      image_shape: (H, W, C).
+      num_classes: 0 for an unconditional network.
+      width: channels of the stage next to the image.
+      smallest: the smallest grid has at least this many pixels a side.
+      norm: 'batch' as in the paper (then logits depend on the whole batch: no gradient penalty), or 'none'.
+      dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
+      axis_name: the mapped axis whose devices share batch statistics, if there is one.
+    """
+
+    image_shape: tuple[int, int, int]
+    num_classes: int = 0
+    width: int = 128
+    smallest: int = 4
+    norm: str = "none"
+    dtype: layers.Dtype = None
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        x = images
+        stages = widths(self.width, doublings(self.image_shape, self.smallest))
+        for stage, features in enumerate(stages):
+            x = layers.ResamplingConv(layers.halve, features, dtype=self.dtype)(x)
+            if self.norm == "batch" and stage > 0:  # not next to the image: section 3
+                x = nn.BatchNorm(
+                    use_running_average=not train,
+                    momentum=0.9,
+                    dtype=self.dtype,
+                    axis_name=self.axis_name,
+                )(x)
+            x = nn.leaky_relu(x, SLOPE)
+        x = x.astype(images.dtype)
+        logits = nn.Dense(1, kernel_init=normal)(x.reshape(len(x), -1))[:, 0]
+        codes = layers.one_hot_labels(labels, self.num_classes)
+        if codes is None:
+            return logits
+        features = jnp.sum(x, axis=(1, 2))
+        embedding = nn.Dense(features.shape[-1], use_bias=False, kernel_init=normal)(codes)
+        return logits + jnp.sum(embedding * features, axis=-1)

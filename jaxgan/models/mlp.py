@@ -1,0 +1,75 @@
+"""Perceptrons, for points in the plane and other toys.
+
+Source: Goodfellow et al. 2014, section 5; class-conditional as Mirza & Osindero 2014, with a projection
+discriminator (Miyato & Koyama 2018).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxgan.models import layers
+
+
+class Generator(nn.Module):
+    """Latents [B,Z] and labels [B] (or None) to samples [B,*shape], unbounded unless squashed.
+
+    Attributes:
+      image_shape: the shape of a sample: (2,) for points, (H, W, C) for images.
+      num_classes: 0 for an unconditional network.
+      width: units of a hidden layer.
+      depth: hidden layers.
+      squash: end in tanh, for images in [-1, 1].
+      dtype: of the computation; parameters stay float32.
+    """
+
+    image_shape: tuple[int, ...]
+    num_classes: int = 0
+    width: int = 128
+    depth: int = 3
+    squash: bool = False
+    dtype: layers.Dtype = None
+
+    @nn.compact
+    def __call__(
+        self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        codes = layers.one_hot_labels(labels, self.num_classes)
+        x = latents if codes is None else jnp.concatenate([latents, codes], axis=-1)
+        for _ in range(self.depth):
+            x = nn.relu(nn.Dense(self.width, dtype=self.dtype)(x))
+        x = nn.Dense(math.prod(self.image_shape), dtype=self.dtype)(x)
+        x = x.astype(latents.dtype).reshape(-1, *self.image_shape)
+        return jnp.tanh(x) if self.squash else x
+
+
+class Discriminator(nn.Module):
+    """Samples [B,*shape] and labels [B] (or None) to logits [B].
+
+    Attributes:
+      num_classes: 0 for an unconditional network.
+      width: units of a hidden layer.
+      depth: hidden layers.
+      dtype: of the computation; parameters stay float32.
+    """
+
+    num_classes: int = 0
+    width: int = 128
+    depth: int = 3
+    dtype: layers.Dtype = None
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        x = images.reshape(len(images), -1)
+        for _ in range(self.depth):
+            x = nn.leaky_relu(nn.Dense(self.width, dtype=self.dtype)(x), 0.2)
+        x = x.astype(images.dtype)
+        logits = nn.Dense(1)(x)[:, 0]
+        codes = layers.one_hot_labels(labels, self.num_classes)
+        if codes is None:
+            return logits
+        return logits + jnp.sum(nn.Dense(x.shape[-1], use_bias=False)(codes) * x, axis=-1)

@@ -1,0 +1,146 @@
+"""What is seen of a run while it trains: its metrics and its pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxgan import pictures, report
+from jaxgan.data import Source, to_float
+from jaxgan.metrics import distances
+from jaxgan.sampling import Sampler
+
+MEASURED = 1024  # samples, and real images, that a distance compares
+STRIP = 6  # grids in the strip over time
+
+
+class Diverged(RuntimeError):
+    """A loss or a gradient was not finite; the state is that of the step before."""
+
+
+class Watch:
+    """Collects the metrics of calls, says when one was not finite, and writes their averages.
+
+    A call is looked at when the next one is under way, so that the devices never wait for the host;
+    `settle` looks at all.
+    """
+
+    def __init__(self, log: report.Log) -> None:
+        self.log = log
+        self._calls: list[tuple[int, Mapping[str, jax.Array]]] = []
+        self._looked_at = 0
+        self._images: int | None = None
+
+    def see(self, step: int, metrics: Mapping[str, jax.Array], *, settle: bool) -> None:
+        """Takes a call's metrics.
+
+        Args:
+          step: steps done after the call.
+          metrics: name -> [S], of the call's S steps.
+          settle: look at this call too, which waits for it.
+
+        Raises:
+          Diverged: a loss or a gradient was not finite, in this call or the one before.
+        """
+        self._calls.append((step, metrics))
+        for call in self._calls[self._looked_at : None if settle else -1]:
+            self._looked_at += 1
+            self._look(*call)
+
+    def _look(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+        names = [name for name in metrics if name.startswith("finite/")]
+        finite, images = jax.device_get(([metrics[name] for name in names], metrics["images"]))
+        for position in range(len(images)):
+            for name, values in zip(names, finite, strict=True):
+                if not values[position]:
+                    failed = step - len(images) + position + 1
+                    raise Diverged(_advice(failed, name, metrics, position))
+        shown = 0 if self._images is None else int(images[-1]) - self._images
+        self._images = int(images[-1])
+        self.log.advance(len(images), shown, {})
+
+    def write(self, step: int) -> None:
+        """Writes the averages since the last time; all calls must have been settled."""
+        calls = jax.device_get([metrics for _, metrics in self._calls])
+        self._calls, self._looked_at = [], 0
+        values = {
+            name: float(np.mean([np.mean(call[name]) for call in calls]))
+            for name in calls[0]
+            if name != "images" and not name.startswith("finite/")
+        }
+        kimg = int(calls[-1]["images"][-1]) / 1000
+        self.log.write(step, {"kimg": kimg, **values})
+        self.log.advance(0, 0, {name: values[name] for name in values if name.startswith("loss/")})
+
+
+def _advice(step: int, name: str, metrics: Mapping[str, jax.Array], position: int) -> str:
+    letter = name.removeprefix("finite/")
+    player = {"d": "discriminator", "g": "generator"}[letter]
+    loss, norm = (float(metrics[f"{x}/{letter}"][position]) for x in ("loss", "grad_norm"))
+    return (
+        f"Step {step} was not made: the {player}'s loss is {loss:.4g}, its gradient's norm {norm:.4g}. "
+        "The weights are those of the step before, and no checkpoint was written since. Try "
+        f"a lower optimizer.{player}.learning_rate, a penalty (penalties.r1), or float32 where "
+        "model.dtype is bfloat16; with --accept_changes the run goes on from its last checkpoint."
+    )
+
+
+class Album:
+    """The pictures of a run: a grid of samples with fixed latents at each call, and all over time.
+
+    Args:
+      directory: of the run; gets `samples.png`, `samples/`, `progress.png` and `curves.png`.
+      log: shows the grids in TensorBoard.
+      labels: the class of each row, or none for an unconditional generator, which gets 8 rows.
+      columns: samples a row.
+      seed: of the latents.
+    """
+
+    def __init__(
+        self, directory: Path, log: report.Log, *, labels: Sequence[int], columns: int, seed: int
+    ) -> None:
+        self.directory, self.log, self.labels = directory, log, labels
+        self.columns, self.seed = columns, seed
+
+    def add(self, step: int, sampler: Sampler) -> None:
+        """Draws the grid of a step."""
+        if self.labels:
+            drawn = sampler.draw(labels=np.repeat(self.labels, self.columns), seed=self.seed)
+        else:
+            drawn = sampler.draw(8 * self.columns, seed=self.seed)
+        images = drawn.reshape(-1, self.columns, *drawn.shape[1:])
+        grid = pictures.image_grid(images, row_labels=[sampler.classes[i] for i in self.labels])
+        pictures.save_image(grid, self.directory / "samples" / f"step_{step:09d}.png")
+        pictures.save_image(grid, self.directory / "samples.png")
+        self.log.image(step, "samples", np.asarray(grid))
+
+    def finish(self) -> None:
+        """Draws the grids over time, and the curves of all metrics so far."""
+        from PIL import Image
+
+        grids = sorted((self.directory / "samples").glob("step_*.png"))
+        chosen = sorted({int(i) for i in np.linspace(0, len(grids) - 1, STRIP)})
+        strip = [(f"step {int(grids[i].stem[5:]):,}", Image.open(grids[i])) for i in chosen]
+        pictures.save_image(pictures.strip(strip), self.directory / "progress.png")
+        metrics = report.read_metrics(self.directory / "metrics.jsonl")
+        pictures.curves(metrics, self.directory / "curves.png")
+
+
+def measure(sampler: Sampler, source: Source, *, seed: int) -> dict[str, float]:
+    """Distances between samples and as many real images of the same classes, by name.
+
+    `distance/sliced_wasserstein`: of pixels in [-1, 1]; see `metrics.distances.sliced_wasserstein`.
+    """
+    index = np.linspace(0, len(source) - 1, min(MEASURED, len(source))).astype(int)
+    real = source.gather(index)
+    if sampler.classes:
+        drawn = sampler.draw(labels=real["label"], seed=seed)
+    else:
+        drawn = sampler.draw(len(index), seed=seed)
+    first, second = (to_float(images) for images in (drawn, real["image"]))
+    distance = _sliced_wasserstein(jax.random.key(seed), first, second)
+    return {"distance/sliced_wasserstein": float(distance)}
+
+
+_sliced_wasserstein = jax.jit(distances.sliced_wasserstein)

@@ -1,0 +1,128 @@
+"""One training step on many devices, and one run in many processes.
+
+Three runners execute the same step. `jit` lets XLA partition the computation of the whole batch,
+`shard_map` runs the step on each device's share with explicit averages, `pmap` is the older form of
+that. The state is replicated, the batch is split along its examples.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxgan.state import GANState
+from jaxgan.steps import TrainStep
+
+AXIS = "data"
+RunnerName = Literal["jit", "shard_map", "pmap"]
+RUNNERS = ("jit", "shard_map", "pmap")
+
+# A chunk's leaves are [S,n,B,...]: S steps of n batches, examples third.
+_EXAMPLES = 2
+
+
+class Runner(NamedTuple):
+    """A compiled training step and how to bring arrays to it.
+
+    Attributes:
+      run: (state, resident, chunk, key) -> (state, metrics [S]); the given state is consumed.
+      replicate: a pytree of host arrays (the same in every process) -> on every device.
+      split: a chunk of host arrays, this process's share [S,n,B/processes,...] -> split over devices.
+      replicated: the sharding of the state.
+    """
+
+    run: Callable[[GANState, Any, Any, jax.Array], tuple[GANState, dict[str, jax.Array]]]
+    replicate: Callable[[Any], Any]
+    split: Callable[[Any], Any]
+    replicated: NamedSharding
+
+
+def axis_name(runner: RunnerName) -> str | None:
+    """The mapped axis that steps and batch statistics must name under this runner."""
+    return None if runner == "jit" else AXIS
+
+
+def initialize(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Joins the processes of one run; with no arguments the cluster's own settings are found.
+
+    Args:
+      coordinator: "host:port" of process 0.
+      processes: how many there are.
+      process: the index of this one.
+    """
+    jax.distributed.initialize(coordinator, processes, process)
+
+
+def make_runner(
+    train_step: TrainStep,
+    *,
+    runner: RunnerName = "jit",
+    devices: Sequence[jax.Device] | None = None,
+    load: Callable[[Any, Any], Any] = lambda resident, item: item,
+) -> Runner:
+    """Compiles a training step for devices.
+
+    Args:
+      train_step: made with the runner's `axis_name`.
+      runner: 'jit', 'shard_map' or 'pmap'.
+      devices: default all; every process must name the same.
+      load: (resident, item) -> batch, run inside the compiled step.
+
+    Returns:
+      Runner. A chunk holds S steps, run by one `lax.scan`; a new S compiles anew.
+
+    Raises:
+      ValueError: an unknown runner.
+    """
+    if runner not in RUNNERS:
+        raise ValueError(f"Unknown runner {runner!r}; expected one of {', '.join(RUNNERS)}.")
+    mesh = Mesh(np.array(devices or jax.devices()), (AXIS,))
+    replicated, split = NamedSharding(mesh, P()), NamedSharding(mesh, P(None, None, AXIS))
+
+    def steps(state: GANState, resident: Any, chunk: Any, key: jax.Array) -> Any:
+        def body(state: GANState, item: Any) -> tuple[GANState, dict[str, jax.Array]]:
+            return train_step(state, load(resident, item), key)
+
+        return jax.lax.scan(body, state, chunk)
+
+    placed = partial(jax.jit, donate_argnums=0, out_shardings=replicated)
+    if runner == "jit":
+        run = placed(steps, in_shardings=(replicated, replicated, split, replicated))
+    elif runner == "shard_map":
+        # With check_vma=True gradients of replicated parameters would arrive summed, not averaged.
+        specs = (P(), P(), split.spec, P())
+        mapped = jax.shard_map(steps, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=False)
+        run = placed(mapped)
+    else:
+        axes = (None, None, _EXAMPLES, None)
+        run = jax.pmap(steps, AXIS, in_axes=axes, out_axes=None, devices=list(mesh.devices))
+    return Runner(
+        run=run,
+        replicate=partial(_replicate, replicated),
+        split=partial(_split_by_device, len(mesh.local_devices))
+        if runner == "pmap"
+        else partial(_split, split),
+        replicated=replicated,
+    )
+
+
+def _replicate(sharding: NamedSharding, tree: Any) -> Any:
+    return jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), tree)
+
+
+def _split(sharding: NamedSharding, chunk: Any) -> Any:
+    return jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), chunk)
+
+
+def _split_by_device(devices: int, chunk: Any) -> Any:
+    """[S,n,B,...] -> [S,n,devices,B/devices,...], which `pmap` distributes by itself."""
+    return jax.tree.map(
+        lambda leaf: leaf.reshape(
+            *leaf.shape[:_EXAMPLES], devices, -1, *leaf.shape[_EXAMPLES + 1 :]
+        ),
+        chunk,
+    )

@@ -1,0 +1,91 @@
+"""Images from a trained generator."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgan.data.transforms import to_uint8
+from jaxgan.state import Network, Variables
+from jaxgan.steps import Game
+from jaxgan.tasks.synthesis import Given, draw_latents
+
+BATCH = 256  # images made at a time
+
+
+class Sampler(NamedTuple):
+    """A generator with fixed variables.
+
+    Attributes:
+      generate: (latents [B,Z], labels [B] or None) -> images [B,H,W,C] in [-1, 1]; pure, jitted.
+      latent_size: Z.
+      classes: names of the classes, by label; empty for an unconditional generator.
+    """
+
+    generate: Callable[[Any, Any], jax.Array]
+    latent_size: int
+    classes: tuple[str, ...] = ()
+
+    def draw(
+        self,
+        count: int | None = None,
+        *,
+        labels: Sequence[int] | np.ndarray | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Draws images: uint8 [N,H,W,C]. Image i depends on seed, i and label i alone.
+
+        Args:
+          count: N, for an unconditional generator.
+          labels: [N] in [0, number of classes), for a conditional one.
+          seed: of the latents.
+
+        Raises:
+          ValueError: labels for an unconditional generator, none for a conditional one, or out of
+            range.
+        """
+        self._check(count, labels)
+        total = len(labels) if labels is not None else int(count or 0)
+        key, images = jax.random.key(seed), []
+        for start in range(0, total, BATCH):
+            index = np.arange(start, start + BATCH)  # the last batch is filled up: one compilation
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+            part = (
+                None
+                if labels is None
+                else jnp.asarray(np.resize(labels[start : start + BATCH], BATCH))
+            )
+            made = to_uint8(self.generate(draw_latents(keys, self.latent_size), part))
+            images.append(np.asarray(made)[: total - start])
+        return np.concatenate(images)
+
+    def _check(self, count: int | None, labels: Sequence[int] | np.ndarray | None) -> None:
+        if bool(self.classes) != (labels is not None) or (count is None) == (labels is None):
+            wanted = "labels=[...]" if self.classes else "a count"
+            raise ValueError(f"This generator needs {wanted}; got count={count}, labels={labels}.")
+        asked = np.asarray([] if labels is None else labels, int)
+        wrong = asked[(asked < 0) | (asked >= len(self.classes))]
+        if len(wrong):
+            raise ValueError(f"Labels {wrong[:5]} are not in 0 to {len(self.classes) - 1}.")
+
+
+def make_sampler(
+    game: Game, latent_size: int, classes: tuple[str, ...] = ()
+) -> Callable[[Variables], Sampler]:
+    """A generator's variables -> Sampler, in evaluation mode; compiled once for all variables.
+
+    Args:
+      game: of the synthesis task.
+      latent_size: Z.
+      classes: names of the classes, none for an unconditional generator.
+    """
+
+    @jax.jit
+    def generate(variables: Variables, latents: jax.Array, labels: jax.Array | None) -> jax.Array:
+        generator = Network(game.generator, variables, train=False)
+        return game.task.generate(generator, Given(latents, labels))
+
+    return lambda variables: Sampler(partial(generate, variables), latent_size, classes)

@@ -1,0 +1,82 @@
+"""The state of a training run: arrays and nothing else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import optax
+from flax import linen as nn
+from flax import struct
+
+Variables = Mapping[str, Any]
+
+
+class Player(struct.PyTreeNode):
+    """One player: its parameters, its mutable collections (batch statistics) and its optimiser's state."""
+
+    params: Any
+    collections: Variables
+    optimizer: optax.OptState
+
+    @property
+    def variables(self) -> Variables:
+        """What `Module.apply` takes."""
+        return {"params": self.params, **self.collections}
+
+
+class GANState(struct.PyTreeNode):
+    """Both players and how far they are.
+
+    Attributes:
+      step: int32 [], training steps done, each a whole alternation.
+      images: int32 [], real images shown to the discriminator.
+      generator: the generator.
+      discriminator: the discriminator.
+      ema: the generator's variables averaged over time, batch statistics included.
+    """
+
+    step: jax.Array
+    images: jax.Array
+    generator: Player
+    discriminator: Player
+    ema: Variables
+
+
+class Network:
+    """A module with its variables: called with inputs it gives outputs, and keeps what the call mutated.
+
+    Without variables the first call draws them from `key`. It lives only while a function is traced:
+    tasks call it without knowing of variables, and steps read the collections that it ends with.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        variables: Variables | None = None,
+        *,
+        train: bool,
+        key: jax.Array | None = None,
+    ) -> None:
+        self.module, self.variables, self.train, self.key = module, variables, train, key
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Outputs of the module; `variables` holds the new values of the mutable collections."""
+        if self.variables is None:
+            outputs, self.variables = self.module.init_with_output(
+                self.key, *inputs, train=self.train
+            )
+            return outputs
+        outputs, updates = self.module.apply(
+            self.variables, *inputs, train=self.train, mutable=list(collections(self.variables))
+        )
+        self.variables = {**self.variables, **updates}
+        return outputs
+
+    def frozen(self, *inputs: Any) -> Any:
+        """Outputs alone, what the call mutated is dropped: for derivatives with respect to inputs."""
+        return Network(self.module, self.variables, train=self.train)(*inputs)
+
+
+def collections(variables: Variables) -> Variables:
+    """The mutable collections among a module's variables: all but its parameters."""
+    return {name: value for name, value in variables.items() if name != "params"}

@@ -1,0 +1,336 @@
+"""The adversarial step: one update of a player, and their alternation.
+
+Everything here is pure and written for one device's share of a batch. Under `jax.jit` the share is the
+whole batch; under `jax.shard_map(..., check_vma=False)` or `jax.pmap`, `Game.axis_name` names the mapped axis and gradients,
+metrics and batch statistics are averaged over it. All randomness of an example comes from the run's key, the
+step, the phase, the update and the example's index in the global batch, so that the number of devices
+changes nothing but rounding.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jaxgan.losses import Loss
+from jaxgan.penalties import Penalty
+from jaxgan.state import GANState, Network, Player, Variables, collections
+from jaxgan.tasks import Task
+
+Metrics = dict[str, jax.Array]
+TrainStep = Callable[[GANState, Any, jax.Array], tuple[GANState, Metrics]]
+PlayerName = Literal["generator", "discriminator"]
+
+
+class Game(NamedTuple):
+    """The static half of adversarial training: who plays, for what, and how they learn.
+
+    Attributes:
+      task: what G is given and D judges.
+      generator: Linen module.
+      discriminator: Linen module.
+      loss: what each player minimises.
+      optimizers: an optax transformation for each player.
+      penalties: added to the discriminator's loss, by name.
+      term_weights: weights of the task's further generator losses, by name.
+      axis_name: the mapped axis that a step runs under, or None.
+    """
+
+    task: Task
+    generator: nn.Module
+    discriminator: nn.Module
+    loss: Loss
+    optimizers: Mapping[PlayerName, optax.GradientTransformation]
+    penalties: Mapping[str, Penalty] = {}
+    term_weights: Mapping[str, float] = {}
+    axis_name: str | None = None
+
+
+class Phase(NamedTuple):
+    """A number of updates of one player.
+
+    Attributes:
+      player: whose turn it is.
+      steps: updates; with `until`, the most that may be made.
+      until: metrics of the update just made -> bool [], the phase ends when it holds.
+    """
+
+    player: PlayerName
+    steps: int = 1
+    until: Callable[[Metrics], jax.Array] | None = None
+
+
+# Source: Goodfellow et al. 2014, algorithm 1 with k = 1.
+ALTERNATE = (Phase("discriminator"), Phase("generator"))
+
+
+def reached(
+    player: PlayerName, metric: Literal["accuracy", "fooled"], target: float
+) -> Callable[[Metrics], jax.Array]:
+    """A `Phase.until`: the metric has got to the target, in the player's favour.
+
+    Args:
+      player: whose phase it is. The discriminator wants accuracy up and fooled down, the generator the
+        other way round.
+      metric: 'accuracy' or 'fooled', shares in [0, 1].
+      target: where the phase ends; the update that reaches it is the last.
+    """
+    rising = (player == "discriminator") == (metric == "accuracy")
+    return lambda metrics: metrics[metric] >= target if rising else metrics[metric] <= target
+
+
+def batches_per_step(alternation: Sequence[Phase]) -> int:
+    """The leading axis of a training step's batch: update i of every phase takes batch i."""
+    return max(phase.steps for phase in alternation)
+
+
+def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
+    """The state before the first step. Call it under `jit`: it traces both networks once.
+
+    Args:
+      game: the players.
+      batch: a training step's batch, leaves [n,B,...]; only shapes and dtypes matter.
+      key: the run's PRNG key.
+
+    Returns:
+      GANState; the average of the generator's variables starts as a copy of them.
+    """
+    generator_key, discriminator_key, example_key = jax.random.split(key, 3)
+    batch = jax.tree.map(lambda leaf: leaf[0], batch)
+    example = game.task.prepare(batch, _example_keys(example_key, batch, None))
+    generator = Network(game.generator, train=True, key=generator_key)
+    discriminator = Network(game.discriminator, train=True, key=discriminator_key)
+    fake = game.task.generate(generator, example.given)
+    game.task.judge(discriminator, fake, example.given)
+
+    def player(name: PlayerName, variables: Variables) -> Player:
+        optimizer = game.optimizers[name].init(variables["params"])
+        return Player(variables["params"], collections(variables), optimizer)
+
+    return GANState(
+        step=jnp.int32(0),
+        images=jnp.int32(0),
+        generator=player("generator", generator.variables),
+        discriminator=player("discriminator", discriminator.variables),
+        ema=jax.tree.map(jnp.copy, generator.variables),
+    )
+
+
+def update_discriminator(
+    game: Game, state: GANState, batch: Any, key: jax.Array
+) -> tuple[GANState, Metrics]:
+    """One update of the discriminator; nothing else in the state changes.
+
+    Args:
+      game: the static half.
+      state: the state.
+      batch: leaves [B,...], this device's share.
+      key: of this update, the same on every device.
+
+    Returns:
+      The state, and metrics, scalars: `loss` (without penalties), `penalty_NAME` (weighted), `accuracy`
+      (share of right decisions), `fooled` (share of fakes taken for real), `logits_real`, `logits_fake`,
+      `grad_norm`, `finite` (bool: loss and gradients).
+    """
+    task = game.task
+    example = task.prepare(batch, _example_keys(key, batch, game.axis_name))
+    generator = Network(game.generator, state.generator.variables, train=True)
+    fake = task.generate(generator, example.given)
+
+    def objective(params: Any) -> tuple[jax.Array, tuple[Variables, Metrics]]:
+        variables = {"params": params, **state.discriminator.collections}
+        discriminator = Network(game.discriminator, variables, train=True)
+        real_logits = task.judge(discriminator, example.real, example.given)
+        fake_logits = task.judge(discriminator, fake, example.given)
+
+        def critic(images: jax.Array) -> jax.Array:
+            return task.judge(discriminator.frozen, images, example.given)
+
+        loss = jnp.mean(game.loss.discriminator(real_logits, fake_logits))
+        terms = {
+            f"penalty_{name}": penalty.weight
+            * jnp.mean(penalty.function(critic, penalty.at(example.real, fake)))
+            for name, penalty in game.penalties.items()
+        }
+        metrics = {"loss": loss, **terms, **_decisions(game.loss, real_logits, fake_logits)}
+        return loss + sum(terms.values()), (collections(discriminator.variables), metrics)
+
+    player, metrics = _descend(game, "discriminator", state.discriminator, objective)
+    return state.replace(discriminator=player), metrics
+
+
+def update_generator(
+    game: Game, state: GANState, batch: Any, key: jax.Array
+) -> tuple[GANState, Metrics]:
+    """One update of the generator; nothing else in the state changes.
+
+    Args and metrics are those of `update_discriminator`; instead of penalties there are the task's
+    further terms, `term_NAME` (weighted).
+
+    Raises:
+      ValueError: the task's terms and `game.term_weights` have different names.
+    """
+    task = game.task
+    example = task.prepare(batch, _example_keys(key, batch, game.axis_name))
+
+    def objective(params: Any) -> tuple[jax.Array, tuple[Variables, Metrics]]:
+        variables = {"params": params, **state.generator.collections}
+        generator = Network(game.generator, variables, train=True)
+        discriminator = Network(game.discriminator, state.discriminator.variables, train=True)
+        fake = task.generate(generator, example.given)
+        real_logits = task.judge(discriminator, example.real, example.given)
+        fake_logits = task.judge(discriminator, fake, example.given)
+        loss = jnp.mean(game.loss.generator(real_logits, fake_logits))
+        terms = _weighted_terms(game, generator, discriminator, example, fake)
+        metrics = {"loss": loss, **terms, **_decisions(game.loss, real_logits, fake_logits)}
+        return loss + sum(terms.values()), (collections(generator.variables), metrics)
+
+    player, metrics = _descend(game, "generator", state.generator, objective)
+    return state.replace(generator=player), metrics
+
+
+UPDATES = {"generator": update_generator, "discriminator": update_discriminator}
+
+
+def make_train_step(
+    game: Game, *, alternation: Sequence[Phase] = ALTERNATE, ema_half_life: float = 0.0
+) -> TrainStep:
+    """The training step: every phase of the alternation in turn, then the generator's average.
+
+    Args:
+      game: the static half.
+      alternation: the phases of one step.
+      ema_half_life: in images shown to the discriminator; 0 makes the average a copy.
+
+    Returns:
+      train_step(state, batch, key) -> (state, metrics), pure. `batch` has leaves [n,B,...] with
+      n = batches_per_step(alternation): update i of a phase takes batch[i]. `key` is the run's, the same
+      at every step. Metrics are those of each player's last update, named `loss/d`, `loss/g`, and
+      `updates/d`, `updates/g`; and `images`, those shown to the discriminator so far. If a loss or a gradient was not finite, `finite/d` or `finite/g` is False and
+      the state is returned as it came.
+
+    Raises:
+      ValueError: no phases, or one of less than one step.
+    """
+    if (
+        not alternation
+        or batches_per_step(alternation) < 1
+        or any(p.steps < 1 for p in alternation)
+    ):
+        raise ValueError(
+            f"An alternation needs phases of at least one step each, got {alternation}."
+        )
+
+    def train_step(state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
+        step_key = jax.random.fold_in(key, state.step)
+        new, metrics = state, dict[str, jax.Array]()
+        finite, batches = jnp.bool_(True), jnp.int32(0)
+        for index, phase in enumerate(alternation):
+            phase_key = jax.random.fold_in(step_key, index)
+            new, measured, updates = _run_phase(game, phase, new, batch, phase_key)
+            measured["updates"] = updates
+            metrics |= {f"{name}/{phase.player[0]}": value for name, value in measured.items()}
+            finite, batches = finite & measured["finite"], jnp.maximum(batches, updates)
+        images = batches * _batch_size(batch) * _devices(game.axis_name)
+        ema = _average(state.ema, new.generator.variables, images, ema_half_life)
+        new = new.replace(step=state.step + 1, images=state.images + images, ema=ema)
+        new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
+        return new, metrics | {"images": new.images}
+
+    return train_step
+
+
+def _run_phase(
+    game: Game, phase: Phase, state: GANState, batch: Any, key: jax.Array
+) -> tuple[GANState, Metrics, jax.Array]:
+    """The state, the last update's metrics and the number of updates made, int32 []."""
+
+    def update(state: GANState, i: jax.Array) -> tuple[GANState, Metrics]:
+        part = jax.tree.map(lambda leaf: leaf[i], batch)
+        return UPDATES[phase.player](game, state, part, jax.random.fold_in(key, i))
+
+    def unfinished(carry: tuple[GANState, Metrics, jax.Array]) -> jax.Array:
+        _, metrics, done = carry
+        more = (done < phase.steps) & metrics["finite"]
+        return more if phase.until is None else more & ~phase.until(metrics)
+
+    def again(carry: tuple[GANState, Metrics, jax.Array]) -> tuple[GANState, Metrics, jax.Array]:
+        state, _, done = carry
+        return *update(state, done), done + 1
+
+    carry = *update(state, jnp.int32(0)), jnp.int32(1)
+    return jax.lax.while_loop(unfinished, again, carry) if phase.steps > 1 else carry
+
+
+def _descend(
+    game: Game,
+    name: PlayerName,
+    player: Player,
+    objective: Callable[[Any], tuple[jax.Array, tuple[Variables, Metrics]]],
+) -> tuple[Player, Metrics]:
+    """One step of the player's optimiser down the gradient of its objective, averaged over devices."""
+    grads, (new_collections, metrics) = jax.grad(objective, has_aux=True)(player.params)
+    grads, metrics = _mean((grads, metrics), game.axis_name)
+    updates, optimizer = game.optimizers[name].update(grads, player.optimizer, player.params)
+    params = optax.apply_updates(player.params, updates)
+    norm = optax.global_norm(grads)
+    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+    return Player(params, new_collections, optimizer), metrics | {
+        "grad_norm": norm,
+        "finite": finite,
+    }
+
+
+def _weighted_terms(game: Game, *networks_and_samples: Any) -> Metrics:
+    terms = game.task.generator_terms(*networks_and_samples)
+    if terms.keys() != game.term_weights.keys():
+        raise ValueError(
+            f"The task's further generator losses are {sorted(terms)}, and weights were given for "
+            f"{sorted(game.term_weights)}. Give each a weight, 0 to leave it out."
+        )
+    return {
+        f"term_{name}": game.term_weights[name] * jnp.mean(term) for name, term in terms.items()
+    }
+
+
+def _decisions(loss: Loss, real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
+    """What the discriminator's logits amount to, against the loss's boundary or, without, each other."""
+    relative = loss.boundary is None
+    taken_for_real = fake_logits > (real_logits if relative else loss.boundary)
+    right = real_logits > (fake_logits if relative else loss.boundary)
+    return {
+        "accuracy": 0.5 * (jnp.mean(right) + 1.0 - jnp.mean(taken_for_real)),
+        "fooled": jnp.mean(taken_for_real),
+        "logits_real": jnp.mean(real_logits),
+        "logits_fake": jnp.mean(fake_logits),
+    }
+
+
+def _average(
+    average: Variables, variables: Variables, images: jax.Array, half_life: float
+) -> Variables:
+    """Exponential moving average with a half-life in images. Source: Karras et al. 2018, section B."""
+    weight = -jnp.expm1(-jnp.log(2.0) * images / half_life) if half_life else 1.0
+    return optax.incremental_update(variables, average, weight)
+
+
+def _example_keys(key: jax.Array, batch: Any, axis_name: str | None) -> jax.Array:
+    """A key [B] for each example of this device's share, by its index in the global batch."""
+    size = len(jax.tree.leaves(batch)[0])
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * size
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(size))
+
+
+def _batch_size(batch: Any) -> int:
+    return jax.tree.leaves(batch)[0].shape[1]
+
+
+def _devices(axis_name: str | None) -> int:
+    return 1 if axis_name is None else jax.lax.axis_size(axis_name)
+
+
+def _mean(tree: Any, axis_name: str | None) -> Any:
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)

@@ -1,0 +1,33 @@
+"""Tasks: what the generator is given, what the discriminator judges, what else is asked of the generator."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+# A network with its variables inside: images (or latents) in, images or logits out.
+Network = Callable[..., jax.Array]
+
+
+class Example(NamedTuple):
+    """A prepared batch: what the generator is given, and what the discriminator takes for real."""
+
+    given: Any
+    real: Any
+
+
+class Task(NamedTuple):
+    """One application of adversarial training. It holds no state and no training step.
+
+    Attributes:
+      prepare: (batch, keys [B]) -> Example; all randomness of an example comes from its own key.
+      generate: (generator, given) -> a sample of the structure of `Example.real`.
+      judge: (discriminator, sample, given) -> logits, [B] or patches [B,h,w].
+      generator_terms: (generator, discriminator, example, fake) -> {name: [B]}, further losses of the
+        generator, weighted by the training step.
+    """
+
+    prepare: Callable[[Any, jax.Array], Example]
+    generate: Callable[[Network, Any], Any]
+    judge: Callable[[Network, Any, Any], jax.Array]
+    generator_terms: Callable[[Network, Network, Example, Any], dict[str, jax.Array]]

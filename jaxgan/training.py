@@ -1,0 +1,268 @@
+"""The training loop: batch, step, log, sample, save; and the run that it leaves behind."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxgan import build, data, files, parallel, report, steps
+from jaxgan import config as configs
+from jaxgan.checkpoints import Checkpoints
+from jaxgan.config import Config
+from jaxgan.interrupts import Interrupts
+from jaxgan.observation import Album, Watch, measure
+from jaxgan.sampling import Sampler, make_sampler
+from jaxgan.state import GANState
+
+
+class ResumeError(ValueError):
+    """The run in the directory was made under another config or data set."""
+
+
+class Setup(NamedTuple):
+    """All that a run is made of and that does not change while it trains.
+
+    Attributes:
+      source: the images.
+      game: the static half of the training step.
+      runner: the compiled step.
+      stream: the batches.
+      key: the run's PRNG key, on every device.
+      init: () -> the state before the first step.
+      sampler: a state -> images of its averaged generator, drawn on this process's first device.
+    """
+
+    source: data.Source
+    game: steps.Game
+    runner: parallel.Runner
+    stream: data.Stream
+    key: jax.Array
+    init: Callable[[], GANState]
+    sampler: Callable[[GANState], Sampler]
+
+
+class Run(NamedTuple):
+    """A run, trained or opened from its directory.
+
+    Attributes:
+      config: under which it was trained.
+      state: NumPy arrays.
+      sampler: draws images from the averaged generator.
+      interrupted: the signal that ended training early, 0 if none did.
+    """
+
+    config: Config
+    state: GANState
+    sampler: Sampler
+    interrupted: int = 0
+
+
+def set_up(config: Config, source: data.Source | None = None) -> Setup:
+    """Checks a config against its data and the devices, and builds the run's parts.
+
+    Nothing is compiled yet.
+
+    Raises:
+      ConfigError, DataError: what has to be changed.
+    """
+    configs.check(config)
+    if source is None:
+        where = config.data.data_dir or None
+        source = data.open_source(config.data.source, split=config.data.split, data_dir=where)
+    configs.check_source(config, source)
+    configs.check_devices(config, jax.device_count(), jax.process_count())
+    axis_name = parallel.axis_name(config.parallel.runner)
+    game = build.make_game(config, source.image_shape, len(source.classes), axis_name=axis_name)
+    alternation = build.make_alternation(config)
+    stream = data.make_stream(
+        source,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        updates=steps.batches_per_step(alternation),
+        steps_per_call=config.parallel.steps_per_call,
+        placement=config.data.placement,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    runner = parallel.make_runner(
+        steps.make_train_step(game, alternation=alternation, ema_half_life=config.ema.half_life),
+        runner=config.parallel.runner,
+        devices=jax.devices()[: config.parallel.devices or None],
+        load=stream.load,
+    )
+    key = runner.replicate(jax.random.key(config.seed))
+    example = _example(source.image_shape, source.classes)
+    init = jax.jit(partial(steps.init_state, game, example), out_shardings=runner.replicated)
+    sampler = _sampler_of(config, game, source.classes)
+    return Setup(source, game, runner, stream, key, partial(init, key), sampler)
+
+
+def train(
+    config: Config,
+    workdir: str | Path,
+    *,
+    source: data.Source | None = None,
+    accept_changes: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Trains until `config.steps`, from the newest checkpoint in `workdir` if there is one.
+
+    Args:
+      config: see `configs/base.py`.
+      workdir: the run's directory, made if missing.
+      source: the images, instead of those that `config.data.source` names.
+      accept_changes: go on from a checkpoint that was made under another config or data set.
+      progress: show a bar, or lines, on stderr.
+
+    Returns:
+      Run. SIGTERM and Ctrl-C save the state and return early, with `interrupted` set.
+
+    Raises:
+      ConfigError, DataError: before anything is compiled.
+      ResumeError: the directory's run contradicts the config or the data.
+      Diverged: a loss or a gradient was not finite.
+    """
+    setup, workdir = set_up(config, source), Path(workdir).absolute()
+    record = _record(config, setup)
+    with Interrupts() as interrupts, open_checkpoints(workdir, config) as checkpoints:
+        saved = checkpoints.latest_record()
+        if saved and not accept_changes:
+            _refuse_contradictions(workdir, saved, record, config)
+        restored = checkpoints.restore(jax.eval_shape(setup.init)) if saved else None
+        step = restored.step if restored else 0
+        state = setup.runner.replicate(restored.state) if restored else setup.init()
+        if jax.process_index() == 0:
+            _write_start(workdir, record)
+        primary, rows = jax.process_index() == 0, _rows(config, setup.source.classes)
+        log = report.Log(
+            workdir, total_steps=config.steps, start_step=step, progress=progress, active=primary
+        )
+        with log:
+            watch = Watch(log)
+            album = Album(
+                workdir, log, labels=rows, columns=config.sample.columns, seed=config.seed
+            )
+            resident, stop = setup.runner.replicate(setup.stream.resident), 0
+            chunks = setup.stream.iterate(step)
+            while step < config.steps and not stop:
+                chunk = setup.runner.split(next(chunks))
+                state, metrics = setup.runner.run(state, resident, chunk, setup.key)
+                step += config.parallel.steps_per_call
+                stop = interrupts.agreed()
+                due = {
+                    name
+                    for name in ("log", "sample", "checkpoint")
+                    if stop or step == config.steps or step % config[name].every == 0
+                }
+                watch.see(step, metrics, settle=bool(due))
+                if "log" in due:
+                    watch.write(step)
+                if "sample" in due and primary:
+                    album.add(step, setup.sampler(state))
+                if "checkpoint" in due:
+                    measured = measure(setup.sampler(state), setup.source, seed=config.seed)
+                    log.write(step, measured)
+                    checkpoints.save(step, state, record=record, metrics=measured)
+        if primary:
+            album.finish()
+    return Run(config, jax.device_get(state), setup.sampler(state), stop)
+
+
+def open_run(workdir: str | Path, *, step: int | None = None) -> Run:
+    """Opens a trained run: its config, state and a sampler. Neither its data nor its devices are needed.
+
+    Args:
+      workdir: the run's directory.
+      step: a saved step; by default the newest sound one.
+
+    Raises:
+      FileNotFoundError: no checkpoint is there.
+      CheckpointError: none is sound.
+    """
+    with Checkpoints(Path(workdir) / "checkpoints") as checkpoints:
+        record = checkpoints.latest_record()
+        if record is None:
+            raise FileNotFoundError(f"{workdir} holds no checkpoint; train a run there first.")
+        config = ConfigDict(configs.nested(configs.flatten(record["config"])))
+        shape, classes = tuple(record["image_shape"]), tuple(record["classes"])
+        game = build.make_game(config, shape, len(classes))
+        target = jax.eval_shape(
+            partial(steps.init_state, game, _example(shape, classes)), jax.random.key(0)
+        )
+        restored = checkpoints.restore(target, step=step)
+    state = jax.device_get(restored.state)
+    return Run(config, state, _sampler_of(config, game, classes)(state))
+
+
+def open_checkpoints(workdir: Path, config: Config) -> Checkpoints:
+    """The checkpoints of a run, kept as its config says."""
+    return Checkpoints(
+        workdir / "checkpoints",
+        keep=config.checkpoint.keep,
+        best_metric=config.checkpoint.best_metric or None,
+        best_mode=config.checkpoint.best_mode,
+    )
+
+
+def _example(shape: tuple[int, ...], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """A step's batch of two examples, for shapes and dtypes."""
+    images = {"image": np.zeros((1, 2, *shape), np.uint8)}
+    return images | ({"label": np.zeros((1, 2), np.int32)} if classes else {})
+
+
+def _sampler_of(
+    config: Config, game: steps.Game, classes: tuple[str, ...]
+) -> Callable[[GANState], Sampler]:
+    told = classes if config.model.conditional else ()
+    sampler = make_sampler(game, config.model.latent_size, told)
+    # By way of the host, so that each process of a run can draw by itself.
+    return lambda state: sampler(jax.device_get(state.ema))
+
+
+def _rows(config: Config, classes: tuple[str, ...]) -> list[int]:
+    """The classes that a grid shows, a row each."""
+    if not config.model.conditional:
+        return []
+    return list(config.sample.labels or range(min(len(classes), configs.ROWS)))
+
+
+def _record(config: Config, setup: Setup) -> dict[str, Any]:
+    """What is saved beside a state: enough to open it, and to see what it was trained on."""
+    return {
+        "config": configs.nested(configs.flatten(config)),
+        "stream": setup.stream.fingerprint,
+        "image_shape": setup.source.image_shape,
+        "classes": setup.source.classes,
+        "environment": report.environment(),
+    }
+
+
+def _refuse_contradictions(
+    workdir: Path, saved: dict[str, Any], record: dict[str, Any], config: Config
+) -> None:
+    differences = configs.differences(saved["config"], config)
+    old, new = saved["stream"], record["stream"]
+    differences += [
+        f"data, {name}: saved {old.get(name)!r}, now {new[name]!r}"
+        for name in new
+        if old.get(name) != new[name]
+    ]
+    if differences:
+        raise ResumeError(
+            f"{workdir} holds a run that was made otherwise:\n  "
+            + "\n  ".join(differences)
+            + "\nPut these back, give the new run a --workdir of its own, or go on from the "
+            "checkpoint all the same with --accept_changes."
+        )
+
+
+def _write_start(workdir: Path, record: dict[str, Any]) -> None:
+    """`config.json` and `environment.json` of this start; those of earlier ones stay, numbered."""
+    for name in ("config", "environment"):
+        path = workdir / f"{name}.json"
+        files.keep_old(path)
+        files.write_json(path, record[name])
