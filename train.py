@@ -13,9 +13,7 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, a file
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's directory, made if missing.")
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check and compile everything, train nothing.")
 ACCEPT = flags.DEFINE_bool("accept_changes", False, "Resume under a changed config or data set.")
-COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "host:port of process 0; 'auto' on clusters."
-)
+COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0; 'auto' on clusters.")
 PROCESSES = flags.DEFINE_integer("processes", None, "Processes of the run.", lower_bound=1)
 PROCESS = flags.DEFINE_integer("process", None, "The index of this process.", lower_bound=0)
 
@@ -26,7 +24,7 @@ def main(argv: list[str]) -> int:
         unknown = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         return _refuse(error)
-    if unknown or CONFIG.value is None or (WORKDIR.value is None and not DRY_RUN.value):
+    if unknown or CONFIG.value is None or not (WORKDIR.value or DRY_RUN.value):
         extra = f"; unknown: {' '.join(unknown)}" if unknown else ""
         return _refuse(f"--config=configs/NAME.py and --workdir=DIRECTORY are needed{extra}.")
 
@@ -51,7 +49,7 @@ def _run() -> int:
         print(preview.preview(CONFIG.value))
         return 0
     try:
-        run = training.train(CONFIG.value, WORKDIR.value, accept_changes=ACCEPT.value)
+        run = training.train(CONFIG.value, str(WORKDIR.value), accept_changes=ACCEPT.value)
     except (training.ResumeError, CheckpointError) as error:
         return _refuse(error)
     except Diverged as error:

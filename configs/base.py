@@ -53,9 +53,7 @@ def get_config() -> ConfigDict:
     config.model.latent_size = 128  # numbers a latent
     config.model.smallest = 4  # dcgan: the smallest grid has at least this many pixels a side
     config.model.dtype = "float32"  # of the computation: float32 or bfloat16
-    config.model.generator = ConfigDict(
-        dict(width=64)
-    )  # channels next to the image; units of an MLP
+    config.model.generator = ConfigDict(dict(width=64))  # channels next to the image; units of an MLP
     config.model.discriminator = ConfigDict(dict(width=64))
     config.model.discriminator.norm = "none"  # dcgan: none, or batch as in the paper
 

@@ -7,7 +7,7 @@ import optax
 from flax import linen as nn
 
 from jaxgan import data, steps
-from jaxgan.config import PLAYERS, Config
+from jaxgan.config import Config
 from jaxgan.losses import LOSSES
 from jaxgan.models import dcgan, mlp
 from jaxgan.penalties import PENALTIES
@@ -88,10 +88,8 @@ def make_game(
         discriminator=discriminator,
         loss=LOSSES[config.loss],
         optimizers={
-            name: make_optimizer(
-                config.optimizer[name], config.steps * config.alternation[name].steps
-            )
-            for name in PLAYERS
+            name: make_optimizer(config.optimizer[name], config.steps * config.alternation[name].steps)
+            for name in steps.PLAYERS
         },
         penalties={
             name: penalty._replace(weight=config.penalties[name])

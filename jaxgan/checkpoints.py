@@ -10,10 +10,7 @@ silently.
         checkpoints.save(step, state, record={"config": config.to_dict()})
 """
 
-import asyncio
 import contextlib
-import hashlib
-import json
 import logging
 import math
 import operator
@@ -28,15 +25,21 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-_FORMAT = "jaxgan checkpoint 1"
-_SHOWN = 5  # what an error lists before it only counts
+from jaxgan.manifests import (
+    SHOWN,
+    CheckpointError,
+    Manifest,
+    Unsound,
+    check_target,
+    describe,
+    make_body,
+    named,
+    read_manifest,
+    read_metrics,
+)
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be saved or restored; the message says why and what to do."""
 
 
 class Restored(NamedTuple):
@@ -45,10 +48,6 @@ class Restored(NamedTuple):
     step: int
     state: Any
     record: dict[str, Any]
-
-
-class _Unsound(Exception):
-    """Files of a step are missing or damaged; the message says which."""
 
 
 class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
@@ -122,7 +121,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         """
         self.wait()
         step = operator.index(step)
-        body = _body(step, record, metrics or {})
+        body = make_body(step, record, metrics or {})
         values = _to_host(state)
         writer = self._open()
         if step <= self._newest:
@@ -134,7 +133,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         self._retention.metrics[step] = body["metrics"]
         leaves = [value if value.size else None for value in values.values()]
         parts = {
-            "manifest": _Manifest(body, values),
+            "manifest": Manifest(body, values),
             "state": jax.tree.unflatten(jax.tree.structure(state), leaves),
         }
         try:
@@ -179,9 +178,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         Raises:
           CheckpointError: there are steps, and none has a sound manifest.
         """
-        return self._newest_sound(
-            self.steps(), lambda step: _read_manifest(self.directory, step)["record"]
-        )
+        return self._newest_sound(self.steps(), lambda step: read_manifest(self.directory, step)["record"])
 
     def restore(self, target: Any, *, step: int | None = None) -> Restored | None:
         """Restores the newest sound step, saved on any number of devices.
@@ -215,7 +212,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         for step in reversed(steps):
             try:
                 return read(step)
-            except _Unsound as reason:
+            except Unsound as reason:
                 self._unsound.add(step)
                 reasons.append(f"step {step}: {reason}")
                 _log.warning("damaged checkpoint in %s, %s", self.directory, reasons[-1])
@@ -236,7 +233,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
                 _set_aside(self.directory / str(step), kind)
             self._resumed = math.inf
             self._newest = max(set(found) - set(beyond), default=-1)
-            self._retention.metrics = {each: _metrics(self.directory, each) for each in found}
+            self._retention.metrics = {each: read_metrics(self.directory, each) for each in found}
             context = ocp.Context()
             context.memory.deepcopy_host_arrays = False  # `_to_host` has made the copy
             self._writer = ocp.training.Checkpointer(  # looks when all processes are here
@@ -263,82 +260,14 @@ class _Retention:
         return [info.step in {*steps[-self._keep :], *rated[-1:]} for info in checkpoints]
 
 
-class _Manifest:
-    """What orbax asks to write itself into a step; hashes the leaves in the background."""
-
-    def __init__(self, body: dict[str, Any], values: dict[str, np.ndarray]) -> None:
-        self._body, self._values = body, values
-
-    async def save(self, directory: Any) -> Any:
-        return self._write(directory)
-
-    async def load(self, directory: Any) -> Any:
-        raise NotImplementedError("read by _read_manifest")
-
-    async def _write(self, directory: Any) -> None:
-        if jax.process_index() == 0:
-            text = await asyncio.to_thread(self._text)
-            (await directory.await_creation() / "manifest.json").write_text(text)
-
-    def _text(self) -> str:
-        leaves = {name: _describe(value) for name, value in self._values.items()}
-        body = {**self._body, "leaves": leaves}
-        return json.dumps({**body, "sha256": _digest(body)}, indent=1)
-
-
-def _body(step: int, record: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
-    try:
-        plain = json.loads(json.dumps(dict(record)))
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"the record of step {step} is not JSON: {error}") from error
-    scalars = {name: float(value) for name, value in metrics.items()}
-    return {"format": _FORMAT, "step": step, "record": plain, "metrics": scalars}
-
-
-def _read_manifest(directory: ocp.path.Path, step: int) -> dict[str, Any]:
-    path = directory / str(step) / "manifest" / "manifest.json"
-    try:
-        body = json.loads(path.read_text())
-        if body.pop("sha256") != _digest(body) or (body["format"], body["step"]) != (_FORMAT, step):
-            raise ValueError
-    except FileNotFoundError:
-        raise _Unsound(f"{path} is missing") from None
-    except (ValueError, AttributeError, KeyError, TypeError):
-        raise _Unsound(f"{path} is damaged, or not of this step") from None
-    return body
-
-
-def _metrics(directory: ocp.path.Path, step: int) -> dict[str, float]:
-    with contextlib.suppress(_Unsound):
-        return _read_manifest(directory, step)["metrics"]
-    return {}
-
-
-def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _describe(value: np.ndarray) -> dict[str, Any]:
-    flat = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-    digest = hashlib.sha256(flat.data).hexdigest()
-    return {"shape": list(value.shape), "dtype": str(value.dtype), "sha256": digest}
-
-
-def _named(tree: Any) -> dict[str, Any]:
-    """The leaves by path, as Python spells it: `.params['dense']['bias']`."""
-    return {jax.tree_util.keystr(p): leaf for p, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
 def _to_host(state: Any) -> dict[str, np.ndarray]:
-    leaves = _named(state)
+    leaves = named(state)
     for name, leaf in leaves.items():
         if not isinstance(leaf, (jax.Array, np.ndarray)):
             problem = f"is a {type(leaf).__name__}: expected an array, use jnp.asarray"
         elif jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             problem = "is a typed PRNG key: save its jax.random.key_data"
-        elif isinstance(leaf, jax.Array) and not (
-            leaf.is_fully_addressable or leaf.is_fully_replicated
-        ):
+        elif isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
             problem = "is split over processes: replicate it before saving"
         else:
             continue
@@ -350,8 +279,8 @@ def _to_host(state: Any) -> dict[str, np.ndarray]:
 
 def _read(directory: ocp.path.Path, step: int, target: Any) -> tuple[dict[str, Any], Any]:
     """The record and the leaves of a step, in host memory, checked against its manifest."""
-    manifest = _read_manifest(directory, step)
-    _check_target(directory / str(step), manifest["leaves"], target)
+    manifest = read_manifest(directory, step)
+    check_target(directory / str(step), manifest["leaves"], target)
     empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), target)
     # orbax refuses arrays of size 0: they are neither stored nor read.
     stored = jax.tree.map(lambda leaf: leaf if leaf.size else None, empty)
@@ -361,40 +290,24 @@ def _read(directory: ocp.path.Path, step: int, target: Any) -> tuple[dict[str, A
         raise
     except Exception as error:  # there is no common type for a damaged file
         cause = error.__cause__ or error
-        raise _Unsound(f"unreadable values, {type(cause).__name__}: {str(cause)[:300]}") from error
+        raise Unsound(f"unreadable values, {type(cause).__name__}: {str(cause)[:300]}") from error
     values = iter(jax.tree.leaves(loaded))
     state = jax.tree.map(lambda leaf: next(values) if leaf.size else leaf, empty)
-    for name, value in _named(state).items():
-        if _describe(value) != manifest["leaves"][name]:
-            raise _Unsound(f"leaf {name} is not what was saved: its SHA-256 differs")
+    for name, value in named(state).items():
+        if describe(value) != manifest["leaves"][name]:
+            raise Unsound(f"leaf {name} is not what was saved: its SHA-256 differs")
     return manifest["record"], state
-
-
-def _check_target(path: ocp.path.Path, saved: dict[str, Any], target: Any) -> None:
-    given = {n: f"{x.dtype}{list(x.shape)}" for n, x in _named(target).items()}
-    held = {n: f"{x['dtype']}{x['shape']}" for n, x in saved.items()}
-    names = [name for name in given | held if given.get(name) != held.get(name)]
-    if names:
-        shown = [
-            f"{name} is {given.get(name, 'absent')} in the target, "
-            f"{held.get(name, 'absent')} on disk"
-            for name in names[:_SHOWN]
-        ]
-        raise CheckpointError(
-            f"{path} is of another state: {'; '.join(shown)} ({len(names)} leaves differ). "
-            "Build the target from the config that the checkpoint was saved under"
-        )
 
 
 def _load(directory: ocp.path.Path, step: int, target: Any) -> Restored:
     """A step in its place on the devices, if all processes find it sound."""
     try:
         record, values = _read(directory, step, target)
-    except _Unsound:
+    except Unsound:
         _any_process(True)
         raise
     if _any_process(False):
-        raise _Unsound("another process found it damaged")
+        raise Unsound("another process found it damaged")
     return Restored(step, jax.tree.map(_place, target, values), record)
 
 
@@ -419,7 +332,7 @@ def _steps(directory: ocp.path.Path) -> list[int]:
     foreign = sorted(name for name in names if not re.match(r"\d+($|\.)|\.", name))
     if foreign and not steps:
         raise CheckpointError(
-            f"{directory} holds {foreign[:_SHOWN]} and no checkpoint: expected a new or empty "
+            f"{directory} holds {foreign[:SHOWN]} and no checkpoint: expected a new or empty "
             "directory, or one of checkpoints, whose entries are named by their step"
         )
     return steps

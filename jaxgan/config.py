@@ -11,6 +11,7 @@ from jaxgan import data, parallel
 from jaxgan.losses import LOSSES
 from jaxgan.models import dcgan
 from jaxgan.penalties import PENALTIES
+from jaxgan.steps import PLAYERS
 
 Config = Any  # an ml_collections.ConfigDict, or anything with its fields as attributes and items
 
@@ -39,14 +40,11 @@ def _integer(low: int, high: float = float("inf")) -> Rule:
 def _number(low: float, high: float = float("inf"), *, above: bool = False) -> Rule:
     words = f"a number {'above' if above else 'from'} {low}"
     words += f" to {high}" if high < float("inf") else ""
-    return Rule(
-        float, lambda value: (low < value if above else low <= value) and value <= high, words
-    )
+    return Rule(float, lambda value: (low < value if above else low <= value) and value <= high, words)
 
 
 ANY_TEXT = Rule(str, lambda value: True, "a text")
 TRUTH = Rule(bool, lambda value: True, "True or False")
-PLAYERS = ("generator", "discriminator")
 ROWS = 16  # classes that a grid of samples shows when the config names none
 
 OPTIMIZER = {
@@ -68,9 +66,7 @@ RULES: dict[str, Rule] = {
     "seed": _integer(0, 2**31 - 1),
     "steps": _integer(1),
     "batch_size": _integer(1),
-    "data.source": Rule(
-        str, lambda value: value.startswith("tfds:"), "'tfds:NAME', such as 'tfds:digits'"
-    ),
+    "data.source": Rule(str, lambda value: value.startswith("tfds:"), "'tfds:NAME', such as 'tfds:digits'"),
     "data.split": Rule(str, bool, "a split, such as 'train' or 'train[:80%]'"),
     "data.data_dir": ANY_TEXT,
     "data.flip": TRUTH,
@@ -143,9 +139,7 @@ def check(config: Config) -> None:
     """
     flat = flatten(config)
     wrong = [_unknown(name) for name in flat if name not in RULES]
-    wrong += [
-        f"{name} is missing; start from configs/base.py." for name in RULES if name not in flat
-    ]
+    wrong += [f"{name} is missing; start from configs/base.py." for name in RULES if name not in flat]
     wrong += [
         f"{name} is {flat[name]!r}, expected {rule.expected}."
         for name, rule in RULES.items()
@@ -231,9 +225,7 @@ def check_source(config: Config, source: data.Source) -> None:
             f"{2 * smallest} up, or lower model.smallest."
         )
     if config.model.conditional and not classes:
-        wrong.append(
-            f"model.conditional is True, but {source.name} has no labels; set it to False."
-        )
+        wrong.append(f"model.conditional is True, but {source.name} has no labels; set it to False.")
     if config.model.conditional and out:
         wrong.append(f"sample.labels has {out}, but {source.name} has labels 0 to {classes - 1}.")
     _refuse(wrong)
@@ -249,13 +241,9 @@ def check_devices(config: Config, devices: int, processes: int) -> None:
     count = asked or devices
     wrong = []
     if asked > devices:
-        wrong.append(
-            f"parallel.devices is {asked}, but there are {devices}; use 0 for all of them."
-        )
+        wrong.append(f"parallel.devices is {asked}, but there are {devices}; use 0 for all of them.")
     if asked and processes > 1 and asked != devices:
-        wrong.append(
-            f"parallel.devices is {asked}; with {processes} processes use 0, for all devices."
-        )
+        wrong.append(f"parallel.devices is {asked}; with {processes} processes use 0, for all devices.")
     if batch % count:
         wrong.append(
             f"batch_size is {batch}, not a multiple of the {count} devices; "

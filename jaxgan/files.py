@@ -46,7 +46,5 @@ def keep_old(path: AnyPath) -> None:
     """Renames what is at `path`, if anything, to the first free of name.1.json, name.2.json, ..."""
     path = Path(path)
     if path.exists():
-        numbers = (
-            n for n in range(1, 10**6) if not path.with_suffix(f".{n}{path.suffix}").exists()
-        )
+        numbers = (n for n in range(1, 10**6) if not path.with_suffix(f".{n}{path.suffix}").exists())
         path.rename(path.with_suffix(f".{next(numbers)}{path.suffix}"))

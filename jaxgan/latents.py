@@ -19,10 +19,7 @@ def slerp(start: jax.Array, end: jax.Array, weight: jax.Array | float) -> jax.Ar
     Source: White 2016, section 2.1, from Shoemake 1985.
     """
     lengths = [jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (start, end)]
-    a, b = (
-        x / jnp.maximum(n, jnp.finfo(n.dtype).tiny)
-        for x, n in zip((start, end), lengths, strict=True)
-    )
+    a, b = (x / jnp.maximum(n, jnp.finfo(n.dtype).tiny) for x, n in zip((start, end), lengths, strict=True))
     cosine = jnp.clip(jnp.sum(a * b, axis=-1, keepdims=True), -1.0, 1.0)
     angle = jnp.arccos(cosine)
     sine = jnp.sin(angle)

@@ -35,7 +35,7 @@ class Runner(NamedTuple):
       replicated: the sharding of the state.
     """
 
-    run: Callable[[GANState, Any, Any, jax.Array], tuple[GANState, dict[str, jax.Array]]]
+    run: Any  # as `jax.jit` returns it: it can be lowered too
     replicate: Callable[[Any], Any]
     split: Callable[[Any], Any]
     replicated: NamedSharding
@@ -121,8 +121,6 @@ def _split(sharding: NamedSharding, chunk: Any) -> Any:
 def _split_by_device(devices: int, chunk: Any) -> Any:
     """[S,n,B,...] -> [S,n,devices,B/devices,...], which `pmap` distributes by itself."""
     return jax.tree.map(
-        lambda leaf: leaf.reshape(
-            *leaf.shape[:_EXAMPLES], devices, -1, *leaf.shape[_EXAMPLES + 1 :]
-        ),
+        lambda leaf: leaf.reshape(*leaf.shape[:_EXAMPLES], devices, -1, *leaf.shape[_EXAMPLES + 1 :]),
         chunk,
     )

@@ -117,8 +117,8 @@ def curves(metrics: Sequence[Mapping[str, float]], path: AnyPath) -> None:
         axes.grid(color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
         for name in names:
-            points = [(line[axis], line[name]) for line in metrics if name in line]
-            points = np.array(points, float).reshape(-1, 2)
+            values = [(line[axis], line[name]) for line in metrics if name in line]
+            points = np.array(values, float).reshape(-1, 2)
             _draw(axes, points, name.partition("/")[2] or name)
         if len(names) > 1:
             axes.legend(frameon=False, fontsize="small")

@@ -1,5 +1,87 @@
 """What a config amounts to, before anything is trained: networks, costs, data, devices, memory."""
 
+from collections.abc import Sequence
+from typing import Any
 
-def preview(config):
-    return ""
+import jax
+
+from jaxgan import config as configs
+from jaxgan import report, steps, training
+from jaxgan.config import Config
+from jaxgan.data import Source
+from jaxgan.state import GANState, Network, Player
+
+
+def preview(config: Config) -> str:
+    """Checks everything, compiles one training step and says what it found; trains nothing.
+
+    The memory is what the compiled step asks for on one device: the state, the resident data, a chunk
+    of batches, and what XLA plans for everything between. What libraries take beside is not in it.
+
+    Raises:
+      ConfigError, DataError: what has to be changed.
+    """
+    setup = training.set_up(config)
+    state = jax.eval_shape(setup.init)
+    chunk = setup.runner.split(next(setup.stream.iterate(0)))
+    step = setup.runner.run.lower(state, setup.stream.resident, chunk, setup.key).compile()
+    sections = {
+        "Config": [f"{name} = {value!r}" for name, value in configs.flatten(config).items()],
+        "Data": [_data(setup.source, config)],
+        "Networks": _networks(setup.game, state, setup.source),
+        "Devices": report.environment()["devices"],
+        "One call of the training step, compiled": _costs(step, config),
+    }
+    lines = ([f"{title}:", *(f"  {line}" for line in part)] for title, part in sections.items())
+    return "\n".join(line for part in lines for line in part)
+
+
+def _data(source: Source, config: Config) -> str:
+    size = "x".join(str(n) for n in source.image_shape)
+    classes = f"{len(source.classes)} classes" if source.classes else "no labels"
+    told = "" if config.model.conditional or not source.classes else " that are not used"
+    epoch = len(source) / config.batch_size
+    return f"{source.name}: {len(source):,} images of {size}, {classes}{told}; {epoch:.1f} batches an epoch"
+
+
+def _networks(game: steps.Game, state: GANState, source: Source) -> list[str]:
+    """Parameters and forward FLOPs of each player, on one example."""
+    batch = jax.tree.map(lambda leaf: leaf[0, :1], training.example_batch(source.image_shape, source.classes))
+    example = game.task.prepare(batch, jax.random.split(jax.random.key(0), 1))
+    fake = game.task.generate(Network(game.generator, train=False, key=jax.random.key(0)), example.given)
+
+    def generate(variables: Any) -> Any:
+        return game.task.generate(Network(game.generator, variables, train=False), example.given)
+
+    def judge(variables: Any) -> Any:
+        network = Network(game.discriminator, variables, train=False)
+        return game.task.judge(network, fake, example.given)
+
+    rows = [("generator", state.generator, generate), ("discriminator", state.discriminator, judge)]
+    return [
+        f"{name}: {_parameters(player):,} parameters, {_flops(forward, player):.3g} FLOPs an image forward"
+        for name, player, forward in rows
+    ]
+
+
+def _parameters(player: Player) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(player.params))
+
+
+def _flops(forward: Any, player: Player) -> float:
+    return (jax.jit(forward).lower(player.variables).cost_analysis() or {}).get("flops", float("nan"))
+
+
+def _costs(step: Any, config: Config) -> Sequence[str]:
+    memory, flops = step.memory_analysis(), step.cost_analysis().get("flops", float("nan"))
+    parts = {
+        "arguments": memory.argument_size_in_bytes,
+        "results that replace no argument": memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        "between": memory.temp_size_in_bytes,
+    }
+    total = sum(parts.values()) / 2**20
+    shares = ", ".join(f"{name} {size / 2**20:,.1f}" for name, size in parts.items())
+    return [
+        f"{config.parallel.steps_per_call} step(s), {flops:.3g} FLOPs on each device",
+        f"memory on each device: {total:,.1f} MiB ({shares})",
+    ]

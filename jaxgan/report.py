@@ -108,7 +108,7 @@ class Log:
             return
         for name, value in metrics.items():
             if name == "step" or np.ndim(value):
-                shape = list(np.shape(value))
+                shape: list[int] = list(np.shape(value))
                 raise ValueError(f"expected scalars, none named 'step'; got {name!r} {shape}")
         values = {name: float(value) for name, value in metrics.items()}
         self._file.write(json.dumps(plain({"step": int(step)} | values)).encode() + b"\n")

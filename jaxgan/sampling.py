@@ -53,11 +53,7 @@ class Sampler(NamedTuple):
         for start in range(0, total, BATCH):
             index = np.arange(start, start + BATCH)  # the last batch is filled up: one compilation
             keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
-            part = (
-                None
-                if labels is None
-                else jnp.asarray(np.resize(labels[start : start + BATCH], BATCH))
-            )
+            part = None if labels is None else jnp.asarray(np.resize(labels[start : start + BATCH], BATCH))
             made = to_uint8(self.generate(draw_latents(keys, self.latent_size), part))
             images.append(np.asarray(made)[: total - start])
         return np.concatenate(images)

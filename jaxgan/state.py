@@ -45,26 +45,20 @@ class GANState(struct.PyTreeNode):
 class Network:
     """A module with its variables: called with inputs it gives outputs, and keeps what the call mutated.
 
-    Without variables the first call draws them from `key`. It lives only while a function is traced:
-    tasks call it without knowing of variables, and steps read the collections that it ends with.
+    With `key` in the place of variables the first call draws them. It lives only while a function is
+    traced: tasks call it without knowing of variables, and steps read those that it ends with.
     """
 
     def __init__(
-        self,
-        module: nn.Module,
-        variables: Variables | None = None,
-        *,
-        train: bool,
-        key: jax.Array | None = None,
+        self, module: nn.Module, variables: Variables | None = None, *, train: bool, key: Any = None
     ) -> None:
-        self.module, self.variables, self.train, self.key = module, variables, train, key
+        self.module, self.train, self.key = module, train, key
+        self.variables: Variables = variables or {}
 
     def __call__(self, *inputs: Any) -> Any:
         """Outputs of the module; `variables` holds the new values of the mutable collections."""
-        if self.variables is None:
-            outputs, self.variables = self.module.init_with_output(
-                self.key, *inputs, train=self.train
-            )
+        if not self.variables:
+            outputs, self.variables = self.module.init_with_output(self.key, *inputs, train=self.train)
             return outputs
         outputs, updates = self.module.apply(
             self.variables, *inputs, train=self.train, mutable=list(collections(self.variables))

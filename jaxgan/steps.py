@@ -1,10 +1,10 @@
 """The adversarial step: one update of a player, and their alternation.
 
-Everything here is pure and written for one device's share of a batch. Under `jax.jit` the share is the
-whole batch; under `jax.shard_map(..., check_vma=False)` or `jax.pmap`, `Game.axis_name` names the mapped axis and gradients,
-metrics and batch statistics are averaged over it. All randomness of an example comes from the run's key, the
-step, the phase, the update and the example's index in the global batch, so that the number of devices
-changes nothing but rounding.
+Everything here is pure and written for one device's share of a batch. Under `jax.jit` the share is the whole
+batch; under `jax.shard_map(..., check_vma=False)` or `jax.pmap`, `Game.axis_name` names the mapped axis, and
+gradients, metrics and batch statistics are averaged over it. All randomness of an example comes from the
+run's key, the step, the phase, the update and the example's index in the global batch, so that the number
+of devices changes nothing but rounding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ from jaxgan.tasks import Task
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[[GANState, Any, jax.Array], tuple[GANState, Metrics]]
 PlayerName = Literal["generator", "discriminator"]
+PLAYERS: tuple[PlayerName, ...] = ("generator", "discriminator")
 
 
 class Game(NamedTuple):
@@ -119,9 +120,7 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
     )
 
 
-def update_discriminator(
-    game: Game, state: GANState, batch: Any, key: jax.Array
-) -> tuple[GANState, Metrics]:
+def update_discriminator(game: Game, state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
     """One update of the discriminator; nothing else in the state changes.
 
     Args:
@@ -162,9 +161,7 @@ def update_discriminator(
     return state.replace(discriminator=player), metrics
 
 
-def update_generator(
-    game: Game, state: GANState, batch: Any, key: jax.Array
-) -> tuple[GANState, Metrics]:
+def update_generator(game: Game, state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
     """One update of the generator; nothing else in the state changes.
 
     Args and metrics are those of `update_discriminator`; instead of penalties there are the task's
@@ -208,21 +205,15 @@ def make_train_step(
     Returns:
       train_step(state, batch, key) -> (state, metrics), pure. `batch` has leaves [n,B,...] with
       n = batches_per_step(alternation): update i of a phase takes batch[i]. `key` is the run's, the same
-      at every step. Metrics are those of each player's last update, named `loss/d`, `loss/g`, and
-      `updates/d`, `updates/g`; and `images`, those shown to the discriminator so far. If a loss or a gradient was not finite, `finite/d` or `finite/g` is False and
-      the state is returned as it came.
+      at every step. Metrics are those of each player's last update, named `loss/d`, `loss/g` and so on,
+      `updates/d`, `updates/g`, and `images`, those shown to the discriminator so far. If a loss or a gradient
+      was not finite, `finite/d` or `finite/g` is False and the state is returned as it came.
 
     Raises:
       ValueError: no phases, or one of less than one step.
     """
-    if (
-        not alternation
-        or batches_per_step(alternation) < 1
-        or any(p.steps < 1 for p in alternation)
-    ):
-        raise ValueError(
-            f"An alternation needs phases of at least one step each, got {alternation}."
-        )
+    if not alternation or batches_per_step(alternation) < 1 or any(p.steps < 1 for p in alternation):
+        raise ValueError(f"An alternation needs phases of at least one step each, got {alternation}.")
 
     def train_step(state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
@@ -291,16 +282,15 @@ def _weighted_terms(game: Game, *networks_and_samples: Any) -> Metrics:
             f"The task's further generator losses are {sorted(terms)}, and weights were given for "
             f"{sorted(game.term_weights)}. Give each a weight, 0 to leave it out."
         )
-    return {
-        f"term_{name}": game.term_weights[name] * jnp.mean(term) for name, term in terms.items()
-    }
+    return {f"term_{name}": game.term_weights[name] * jnp.mean(term) for name, term in terms.items()}
 
 
 def _decisions(loss: Loss, real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
     """What the discriminator's logits amount to, against the loss's boundary or, without, each other."""
-    relative = loss.boundary is None
-    taken_for_real = fake_logits > (real_logits if relative else loss.boundary)
-    right = real_logits > (fake_logits if relative else loss.boundary)
+    if loss.boundary is None:
+        taken_for_real, right = fake_logits > real_logits, real_logits > fake_logits
+    else:
+        taken_for_real, right = fake_logits > loss.boundary, real_logits > loss.boundary
     return {
         "accuracy": 0.5 * (jnp.mean(right) + 1.0 - jnp.mean(taken_for_real)),
         "fooled": jnp.mean(taken_for_real),
@@ -309,9 +299,7 @@ def _decisions(loss: Loss, real_logits: jax.Array, fake_logits: jax.Array) -> Me
     }
 
 
-def _average(
-    average: Variables, variables: Variables, images: jax.Array, half_life: float
-) -> Variables:
+def _average(average: Variables, variables: Variables, images: jax.Array, half_life: float) -> Variables:
     """Exponential moving average with a half-life in images. Source: Karras et al. 2018, section B."""
     weight = -jnp.expm1(-jnp.log(2.0) * images / half_life) if half_life else 1.0
     return optax.incremental_update(variables, average, weight)

@@ -95,8 +95,10 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
         load=stream.load,
     )
     key = runner.replicate(jax.random.key(config.seed))
-    example = _example(source.image_shape, source.classes)
-    init = jax.jit(partial(steps.init_state, game, example), out_shardings=runner.replicated)
+    init = jax.jit(
+        partial(steps.init_state, game, example_batch(source.image_shape, source.classes)),
+        out_shardings=runner.replicated,
+    )
     sampler = _sampler_of(config, game, source.classes)
     return Setup(source, game, runner, stream, key, partial(init, key), sampler)
 
@@ -143,9 +145,7 @@ def train(
         )
         with log:
             watch = Watch(log)
-            album = Album(
-                workdir, log, labels=rows, columns=config.sample.columns, seed=config.seed
-            )
+            album = Album(workdir, log, labels=rows, columns=config.sample.columns, seed=config.seed)
             resident, stop = setup.runner.replicate(setup.stream.resident), 0
             chunks = setup.stream.iterate(step)
             while step < config.steps and not stop:
@@ -191,11 +191,18 @@ def open_run(workdir: str | Path, *, step: int | None = None) -> Run:
         shape, classes = tuple(record["image_shape"]), tuple(record["classes"])
         game = build.make_game(config, shape, len(classes))
         target = jax.eval_shape(
-            partial(steps.init_state, game, _example(shape, classes)), jax.random.key(0)
+            partial(steps.init_state, game, example_batch(shape, classes)), jax.random.key(0)
         )
         restored = checkpoints.restore(target, step=step)
+    assert restored is not None  # there was a record
     state = jax.device_get(restored.state)
     return Run(config, state, _sampler_of(config, game, classes)(state))
+
+
+def example_batch(shape: tuple[int, ...], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """A training step's batch [1,2,...] of two black images, for its shapes and dtypes."""
+    images = {"image": np.zeros((1, 2, *shape), np.uint8)}
+    return images | ({"label": np.zeros((1, 2), np.int32)} if classes else {})
 
 
 def open_checkpoints(workdir: Path, config: Config) -> Checkpoints:
@@ -208,15 +215,7 @@ def open_checkpoints(workdir: Path, config: Config) -> Checkpoints:
     )
 
 
-def _example(shape: tuple[int, ...], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """A step's batch of two examples, for shapes and dtypes."""
-    images = {"image": np.zeros((1, 2, *shape), np.uint8)}
-    return images | ({"label": np.zeros((1, 2), np.int32)} if classes else {})
-
-
-def _sampler_of(
-    config: Config, game: steps.Game, classes: tuple[str, ...]
-) -> Callable[[GANState], Sampler]:
+def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> Callable[[GANState], Sampler]:
     told = classes if config.model.conditional else ()
     sampler = make_sampler(game, config.model.latent_size, told)
     # By way of the host, so that each process of a run can draw by itself.

@@ -39,9 +39,7 @@ def pair(directory, port, index):
     whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     state = jax.jit(lambda: filled(0), out_shardings=whole)()
-    batch = jax.make_array_from_callback(
-        (2, 200), split, lambda i: np.ones((2, 200), np.float32)[i]
-    )
+    batch = jax.make_array_from_callback((2, 200), split, lambda i: np.ones((2, 200), np.float32)[i])
 
     @jax.jit
     def train(state, batch):

@@ -66,9 +66,7 @@ def run_worker(*args, **options):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     environment |= {"PYTHONPATH": root, "JAX_PLATFORMS": "cpu"}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True} | options
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), *map(str, args)], env=environment, **options
-    )
+    return subprocess.Popen([sys.executable, str(WORKER), *map(str, args)], env=environment, **options)
 
 
 # What is saved comes back
@@ -182,9 +180,7 @@ def test_other_device_counts(tmp_path):
             )
             for tree in (restored, checkpoints.restore(abstract).state):
                 assert_same(tree, state)
-                assert jax.tree.map(lambda x: x.sharding, tree) == jax.tree.map(
-                    lambda x: x.sharding, target
-                )
+                assert jax.tree.map(lambda x: x.sharding, tree) == jax.tree.map(lambda x: x.sharding, target)
             assert restored["w"].committed == target["w"].committed
 
 
@@ -268,12 +264,8 @@ DAMAGE = {
     "manifest empty": lambda step: os.truncate(step / "manifest" / "manifest.json", 0),
     "manifest binary": lambda step: (step / "manifest" / "manifest.json").write_bytes(b"\xff\x00"),
     "manifest a list": lambda step: (step / "manifest" / "manifest.json").write_text("[]"),
-    "record changed": lambda step: rewrite(
-        step / "manifest" / "manifest.json", '"lr": 1', '"lr": 2'
-    ),
-    "hollow": lambda step: [
-        (step / n).rename(step.parent / f"9.{n}") for n in ("state", "manifest")
-    ],
+    "record changed": lambda step: rewrite(step / "manifest" / "manifest.json", '"lr": 1', '"lr": 2'),
+    "hollow": lambda step: [(step / n).rename(step.parent / f"9.{n}") for n in ("state", "manifest")],
 }
 
 
@@ -342,9 +334,7 @@ def test_no_sound_step(tmp_path):
     flip_bit(tmp_path, 2)
     DAMAGE["manifest missing"](tmp_path / "1")
     with Checkpoints(tmp_path) as checkpoints:
-        with pytest.raises(
-            CheckpointError, match=r"no sound checkpoint.*step 2: .*step 1: .*missing"
-        ):
+        with pytest.raises(CheckpointError, match=r"no sound checkpoint.*step 2: .*step 1: .*missing"):
             checkpoints.restore(make_state())
         with pytest.raises(CheckpointError, match=r"no sound checkpoint.*step 2: "):
             checkpoints.restore(make_state(), step=2)
@@ -443,7 +433,7 @@ def test_leaving_the_block_reports_a_failed_save(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("jaxgan.checkpoints._Manifest._text", full)
+    monkeypatch.setattr("jaxgan.manifests.Manifest._text", full)
     with pytest.raises(OSError, match="No space left"), Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, make_state(), record={})
     assert checkpoints.steps() == []
@@ -456,7 +446,7 @@ def test_a_failed_save_does_not_set_its_own_run_aside(tmp_path, monkeypatch):
         checkpoints.restore(make_state())
         checkpoints.save(2, make_state(), record={}, wait=True)
         with monkeypatch.context() as patch, pytest.raises(TypeError):
-            patch.setattr("jaxgan.checkpoints._Manifest._text", None)
+            patch.setattr("jaxgan.manifests.Manifest._text", None)
             checkpoints.save(3, make_state(), record={}, wait=True)
         time.sleep(0.5)  # its values are still being written when its manifest has failed
         checkpoints.save(3, make_state(), record={})
@@ -475,9 +465,7 @@ def test_a_killed_run_resumes_from_a_whole_step(tmp_path):
         restored = Checkpoints(tmp_path).restore(filled(0))
         step = restored.step if restored else 0
         assert newest <= step
-        assert (
-            begun[-1] - 1 <= step <= begun[-1] + 1
-        )  # a save begins when the one before is on disk
+        assert begun[-1] - 1 <= step <= begun[-1] + 1  # a save begins when the one before is on disk
         if restored:
             assert restored.record == {"step": step}
             assert_same(restored.state, filled(step))

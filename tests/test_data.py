@@ -451,9 +451,7 @@ def test_positions_are_the_same_whatever_the_shape():
 
 @pytest.mark.parametrize("placement", ["device", "host"])
 def test_iterating_from_a_step_equals_skipping_to_it(toy, placement):
-    stream = data.make_stream(
-        toy, seed=2, batch_size=6, updates=2, steps_per_call=3, placement=placement
-    )
+    stream = data.make_stream(toy, seed=2, batch_size=6, updates=2, steps_per_call=3, placement=placement)
     resumed, whole = take(stream, 3, start=6), take(stream, 5)[2:]
     jax.tree.map(np.testing.assert_array_equal, resumed, whole)
 
@@ -489,9 +487,7 @@ def test_shares_of_processes_make_up_the_batch_of_one(toy, placement, count):
 def test_device_and_host_placements_give_the_same_batches(toy):
     batches = {}
     for placement in ("device", "host"):
-        stream = data.make_stream(
-            toy, seed=9, batch_size=6, updates=2, steps_per_call=2, placement=placement
-        )
+        stream = data.make_stream(toy, seed=9, batch_size=6, updates=2, steps_per_call=2, placement=placement)
         load = jax.jit(stream.load)
         batches[placement] = [load(stream.resident, item) for item in take(stream, 4)]
     jax.tree.map(np.testing.assert_array_equal, batches["device"], batches["host"])

@@ -62,9 +62,7 @@ class Terminal(io.StringIO):
 def test_import_is_light():
     heavy = "jax", "tensorboardX", "matplotlib", "PIL", "tqdm"
     code = f"import sys, jaxgan.report; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
@@ -356,9 +354,7 @@ def test_a_strip_holds_its_grids_and_captions():
     width = grids[0].shape[1]
     np.testing.assert_array_equal(page[band : band + len(grids[0]), :width], grids[0])
     x = width + 16
-    np.testing.assert_array_equal(
-        page[band : band + len(grids[1]), x : x + grids[1].shape[1]], grids[1]
-    )
+    np.testing.assert_array_equal(page[band : band + len(grids[1]), x : x + grids[1].shape[1]], grids[1])
     assert page.shape[1] > x + grids[1].shape[1]  # the caption made room for itself
     ink = (page[:band] < 255).any(axis=2)
     assert ink[:, :width].any() and ink[:, x + 100 :].any()
@@ -440,9 +436,7 @@ def test_curves_have_their_panels_axes_and_points(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 
     drawn = []
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, path, **_: (drawn.append(self), path.touch())
-    )
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: (drawn.append(self), path.touch()))
     metrics = fake_metrics(300)
     metrics[7]["loss/d"] = math.nan
     metrics[-1]["fid"] = 5.0
@@ -466,7 +460,7 @@ def test_curves_have_their_panels_axes_and_points(tmp_path, monkeypatch):
 
 def test_curves_leave_pyplot_alone(tmp_path):
     code = (
-        "import sys; from jaxgan import files, pictures, report; pictures.curves([{'step': 1, 'a': 2}], sys.argv[1])\n"
+        "import sys; from jaxgan import pictures; pictures.curves([{'step': 1, 'a': 2}], sys.argv[1])\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "curves.png")]

@@ -50,9 +50,7 @@ def open_tfds(name: str, *, split: str, data_dir: str | os.PathLike[str] | None)
     size = len(records) * int(np.prod(examples.shape))
     if size <= MEMORY_LIMIT_BYTES:
         arrays = examples.read_all()
-        return from_arrays(
-            arrays["image"], arrays.get("label"), classes=examples.classes or None, name=title
-        )
+        return from_arrays(arrays["image"], arrays.get("label"), classes=examples.classes or None, name=title)
     samples = np.linspace(0, len(records) - 1, FINGERPRINT_SAMPLES).astype(int)
     about = {"name": builder.info.full_name, "split": split, "length": len(records)}
     return Source(

@@ -1,7 +1,7 @@
 """The digits that scikit-learn ships, as a TFDS set: real images, no download."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import PIL.Image
@@ -33,7 +33,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
     name = "digits"
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Splits train and test."}
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Splits train and test."}
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {

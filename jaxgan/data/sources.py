@@ -108,9 +108,7 @@ def from_arrays(
     )
 
 
-def open_source(
-    spec: str, *, split: str = "train", data_dir: str | os.PathLike[str] | None = None
-) -> Source:
+def open_source(spec: str, *, split: str = "train", data_dir: str | os.PathLike[str] | None = None) -> Source:
     """Opens a set of images by name, without TensorFlow and without the network.
 
     Args:
@@ -173,8 +171,7 @@ def _checked_labels(
 ) -> tuple[np.ndarray, Sequence[str]]:
     if labels.shape != (count,):
         raise DataError(
-            f"{name}: labels have the shape {labels.shape}, expected ({count},): "
-            "one label for each image."
+            f"{name}: labels have the shape {labels.shape}, expected ({count},): one label for each image."
         )
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(

@@ -51,9 +51,7 @@ class Generator(nn.Module):
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(
-        self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool
-    ) -> jax.Array:
+    def __call__(self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
         height, width, channels = self.image_shape
         count = doublings(self.image_shape, self.smallest)
         *inner, outermost = reversed([channels, *widths(self.width, count)])
@@ -68,9 +66,7 @@ class Generator(nn.Module):
         codes = layers.one_hot_labels(labels, self.num_classes)
         x = latents if codes is None else jnp.concatenate([latents, codes], axis=-1)
         grid = (height >> count, width >> count, inner[0])
-        x = nn.Dense(
-            grid[0] * grid[1] * grid[2], use_bias=False, kernel_init=normal, dtype=self.dtype
-        )(x)
+        x = nn.Dense(grid[0] * grid[1] * grid[2], use_bias=False, kernel_init=normal, dtype=self.dtype)(x)
         x = nn.relu(normalise()(x.reshape(-1, *grid)))
         for features in inner[1:]:
             x = layers.ResamplingConv(layers.double, features, use_bias=False, dtype=self.dtype)(x)
@@ -101,9 +97,7 @@ class Discriminator(nn.Module):
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(
-        self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
-    ) -> jax.Array:
+    def __call__(self, images: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
         x = images
         stages = widths(self.width, doublings(self.image_shape, self.smallest))
         for stage, features in enumerate(stages):
@@ -121,6 +115,6 @@ class Discriminator(nn.Module):
         codes = layers.one_hot_labels(labels, self.num_classes)
         if codes is None:
             return logits
-        features = jnp.sum(x, axis=(1, 2))
-        embedding = nn.Dense(features.shape[-1], use_bias=False, kernel_init=normal)(codes)
-        return logits + jnp.sum(embedding * features, axis=-1)
+        pooled = jnp.sum(x, axis=(1, 2))
+        embedding = nn.Dense(pooled.shape[-1], use_bias=False, kernel_init=normal)(codes)
+        return logits + jnp.sum(embedding * pooled, axis=-1)

@@ -33,9 +33,7 @@ class Generator(nn.Module):
     dtype: layers.Dtype = None
 
     @nn.compact
-    def __call__(
-        self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool
-    ) -> jax.Array:
+    def __call__(self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
         codes = layers.one_hot_labels(labels, self.num_classes)
         x = latents if codes is None else jnp.concatenate([latents, codes], axis=-1)
         for _ in range(self.depth):
@@ -61,9 +59,7 @@ class Discriminator(nn.Module):
     dtype: layers.Dtype = None
 
     @nn.compact
-    def __call__(
-        self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
-    ) -> jax.Array:
+    def __call__(self, images: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
         x = images.reshape(len(images), -1)
         for _ in range(self.depth):
             x = nn.leaky_relu(nn.Dense(self.width, dtype=self.dtype)(x), 0.2)

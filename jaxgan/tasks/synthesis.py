@@ -20,18 +20,14 @@ class Given(NamedTuple):
 
 def draw_latents(keys: jax.Array, latent_size: int) -> jax.Array:
     """Standard normal latents, each from its own key: keys [B] -> [B,Z], the default float dtype."""
-    return jax.vmap(lambda key: jax.random.normal(key, (latent_size,), jnp.result_type(float)))(
-        keys
-    )
+    return jax.vmap(lambda key: jax.random.normal(key, (latent_size,), jnp.result_type(float)))(keys)
 
 
 def _as_they_are(images: jax.Array, keys: jax.Array) -> jax.Array:
     return images
 
 
-def make_task(
-    latent_size: int, *, conditional: bool = False, transform: Transform = _as_they_are
-) -> Task:
+def make_task(latent_size: int, *, conditional: bool = False, transform: Transform = _as_they_are) -> Task:
     """The task of making images like those of a data set.
 
     Args:
