@@ -1,4 +1,4 @@
-"""Class-conditional 8x8 digits, DCGAN with R1.
+"""Class-conditional 8x8 digits, DCGAN under the objective of R3GAN (relativistic, R1 and R2).
 
 `python train.py --config=configs/digits.py --workdir=runs/digits`
 """
@@ -14,6 +14,8 @@ def get_config() -> ConfigDict:
     config.model.conditional = True
     config.model.smallest = 2
     config.model.latent_size = 64
-    config.penalties.r1 = 0.1
+    config.loss = "relativistic"
+    config.penalties.r1 = config.penalties.r2 = 0.01
+    config.optimizer.generator.learning_rate = config.optimizer.discriminator.learning_rate = 5e-4
     config.steps = 5000
     return config

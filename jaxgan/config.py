@@ -4,7 +4,8 @@
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxgan import data, parallel
@@ -38,9 +39,13 @@ def _integer(low: int, high: float = float("inf")) -> Rule:
 
 
 def _number(low: float, high: float = float("inf"), *, above: bool = False) -> Rule:
-    words = f"a number {'above' if above else 'from'} {low}"
+    words = f"a {'' if high < float('inf') else 'finite '}number {'above' if above else 'from'} {low}"
     words += f" to {high}" if high < float("inf") else ""
-    return Rule(float, lambda value: (low < value if above else low <= value) and value <= high, words)
+
+    def accepts(value: float) -> bool:
+        return math.isfinite(value) and (low < value if above else low <= value) and value <= high
+
+    return Rule(float, accepts, words)
 
 
 ANY_TEXT = Rule(str, lambda value: True, "a text")
@@ -138,7 +143,7 @@ def check(config: Config) -> None:
       ConfigError: naming each wrong field, what it is, what was expected.
     """
     flat = flatten(config)
-    wrong = [_unknown(name) for name in flat if name not in RULES]
+    wrong = unknown_fields(flat)
     wrong += [f"{name} is missing; start from configs/base.py." for name in RULES if name not in flat]
     wrong += [
         f"{name} is {flat[name]!r}, expected {rule.expected}."
@@ -158,9 +163,21 @@ def _holds(rule: Rule, value: Any) -> bool:
     return right and bool(rule.accepts(value))
 
 
+def unknown_fields(names: Iterable[str]) -> list[str]:
+    """A message for each name that is neither a field nor a group of fields."""
+    groups = {name.rsplit(".", depth)[0] for name in RULES for depth in (1, 2)}
+    return [_unknown(name) for name in names if name not in RULES and name not in groups]
+
+
 def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name, RULES, n=1)
-    return f"{name} is no field" + (f"; did you mean {close[0]}?" if close else ".")
+    parent, _, last = name.rpartition(".")
+    same = [rule for rule in RULES if rule.rpartition(".")[2] == last]
+    siblings = {rule.rpartition(".")[2]: rule for rule in RULES if rule.rpartition(".")[0] == parent}
+    near = [siblings[field] for field in difflib.get_close_matches(last, siblings, n=1)]
+    # A shared parent makes strangers look alike, so whole names are compared only where it is wrong.
+    close = same or near or difflib.get_close_matches(name, () if siblings else RULES, n=1)
+    hint = f"did you mean {' or '.join(close)}?" if close else "configs/base.py lists them all."
+    return f"{name} is no field; {hint}"
 
 
 def _refuse(wrong: Sequence[str]) -> None:

@@ -216,6 +216,8 @@ def make_train_step(
         raise ValueError(f"An alternation needs phases of at least one step each, got {alternation}.")
 
     def train_step(state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
+        batch = jax.tree.map(jnp.asarray, batch)
+        _check_batch(batch, batches_per_step(alternation))
         step_key = jax.random.fold_in(key, state.step)
         new, metrics = state, dict[str, jax.Array]()
         finite, batches = jnp.bool_(True), jnp.int32(0)
@@ -267,7 +269,7 @@ def _descend(
     grads, metrics = _mean((grads, metrics), game.axis_name)
     updates, optimizer = game.optimizers[name].update(grads, player.optimizer, player.params)
     params = optax.apply_updates(player.params, updates)
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
     return Player(params, new_collections, optimizer), metrics | {
         "grad_norm": norm,
@@ -310,6 +312,13 @@ def _example_keys(key: jax.Array, batch: Any, axis_name: str | None) -> jax.Arra
     size = len(jax.tree.leaves(batch)[0])
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * size
     return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(size))
+
+
+def _check_batch(batch: Any, updates: int) -> None:
+    wrong = [leaf.shape for leaf in jax.tree.leaves(batch) if leaf.ndim < 2 or len(leaf) < updates]
+    if wrong:
+        given = ", ".join(f"[{','.join(map(str, shape))}]" for shape in wrong)
+        raise ValueError(f"This alternation takes a batch with leaves [{updates},B,...]; got {given}.")
 
 
 def _batch_size(batch: Any) -> int:

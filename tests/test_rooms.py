@@ -1,0 +1,123 @@
+import ast
+import graphlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Which rooms of ours a room may import. A new arrow is a decision: make it here, and see that it goes
+# one way. Rooms are files of jaxgan/ and folders of it; what goes on inside a folder is tested below.
+ROOMS = {
+    # Pure: functions of arrays.
+    "losses": set(),
+    "penalties": set(),
+    "models": set(),
+    "tasks": set(),
+    "latents": set(),
+    "metrics": set(),
+    "state": set(),
+    "steps": {"losses", "penalties", "state", "tasks"},
+    # One step on many devices, images from a generator.
+    "parallel": {"state", "steps"},
+    "sampling": {"data", "state", "steps", "tasks"},
+    # The edges: I/O.
+    "data": set(),
+    "files": set(),
+    "interrupts": set(),
+    "manifests": set(),
+    "checkpoints": {"manifests"},
+    "pictures": {"files"},
+    "report": {"files", "pictures"},
+    "observation": {"data", "metrics", "pictures", "report", "sampling"},
+    # The door, where a config stops, and the loop.
+    "config": {"data", "losses", "models", "parallel", "penalties", "steps"},
+    "build": {"config", "data", "losses", "models", "penalties", "steps", "tasks"},
+    "training": {
+        "build", "checkpoints", "config", "data", "files", "interrupts", "observation", "parallel", "report",
+        "sampling", "state", "steps",
+    },
+    "preview": {"config", "data", "report", "state", "steps", "training"},
+}  # fmt: skip
+PURE = {"losses", "penalties", "models", "tasks", "latents", "metrics", "state", "steps"}
+ARRAY_LIBRARIES = {"collections", "functools", "math", "typing", "flax", "jax", "optax"}
+
+
+def files(room):
+    return sorted((ROOT / "jaxgan" / room).rglob("*.py")) or [ROOT / "jaxgan" / f"{room}.py"]
+
+
+def imports(path, root=ROOT):
+    """Dotted names that a file imports anywhere in it, functions included: 'jaxgan.data.Source'."""
+    package = path.relative_to(root).with_suffix("").parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = [*package[: -node.level]] if node.level else []
+            origin += [node.module] if node.module else []
+            yield from (".".join([*origin, alias.name]) for alias in node.names)
+
+
+def rooms_of_ours(path):
+    """The rooms of jaxgan that a file imports; '' is jaxgan itself."""
+    return {f"{name}.".split(".")[1] for name in imports(path) if name.split(".")[0] == "jaxgan"}
+
+
+def test_imports_are_found_wherever_and_however_they_are_written(tmp_path):
+    path = tmp_path / "jaxgan" / "tasks" / "cycle.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "import jax.numpy as jnp, jaxgan.a\nfrom jaxgan import b\nfrom jaxgan.c.d import e\n"
+        "from . import f\nfrom ..g import h\ndef i():\n    if j:\n        from jaxgan.k import l\n"
+    )
+    assert set(imports(path, tmp_path)) == {
+        "jax.numpy", "jaxgan.a", "jaxgan.b", "jaxgan.c.d.e", "jaxgan.tasks.f", "jaxgan.g.h", "jaxgan.k.l",
+    }  # fmt: skip
+
+
+def test_every_file_belongs_to_a_room():
+    found = {path.relative_to(ROOT / "jaxgan").parts[0] for path in (ROOT / "jaxgan").rglob("*.py")}
+    assert {name.removesuffix(".py") for name in found} == {"__init__", *ROOMS}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_it_may(room):
+    for path in files(room):
+        beyond = rooms_of_ours(path) - {room} - ROOMS[room]
+        assert not beyond, f"{path.relative_to(ROOT)} imports {sorted(beyond)}, see ROOMS"
+
+
+def test_arrows_go_one_way():
+    graphlib.TopologicalSorter(ROOMS).prepare()
+
+
+def test_the_package_itself_imports_nothing():
+    assert not list(imports(ROOT / "jaxgan" / "__init__.py"))
+
+
+@pytest.mark.parametrize(("room", "shared"), [("models", "jaxgan.models.layers"), ("tasks", "jaxgan.tasks.")])
+def test_a_family_and_a_task_stand_alone(room, shared):
+    siblings = {f"jaxgan.{room}.{path.stem}" for path in files(room)} - {shared}
+    for path in files(room):
+        taken = {name for name in imports(path) if any(f"{name}.".startswith(f"{s}.") for s in siblings)}
+        assert not taken, f"{path.relative_to(ROOT)} imports its siblings' {sorted(taken)}"
+
+
+@pytest.mark.parametrize("room", sorted(PURE))
+def test_a_pure_room_touches_no_files_and_no_other_libraries(room):
+    assert ROOMS[room] <= PURE
+    for path in files(room):
+        beyond = {name.split(".")[0] for name in imports(path)} - ARRAY_LIBRARIES - {"jaxgan"}
+        assert not beyond, f"{path.relative_to(ROOT)} imports {sorted(beyond)}"
+
+
+def test_a_config_is_data_and_imports_no_code_of_ours():
+    for path in (ROOT / "configs").glob("*.py"):
+        assert not rooms_of_ours(path), path.name
+
+
+def test_the_command_leaves_the_work_to_the_rooms():
+    assert rooms_of_ours(ROOT / "train.py") <= {
+        "checkpoints", "config", "data", "observation", "parallel", "preview", "training",
+    }  # fmt: skip
