@@ -4,11 +4,7 @@ The same command again resumes. Exit codes: 0 done, 1 training failed, 2 a wrong
 130 after Ctrl-C and 143 after SIGTERM, with the state saved.
 """
 
-import os
-import re
 import sys
-import traceback
-from collections.abc import Sequence
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
@@ -28,75 +24,36 @@ def main(argv: list[str]) -> int:
     if wrong := _read_flags(argv):
         return _refuse(wrong)
 
+    from jaxgan import command
     from jaxgan.config import ConfigError, check
     from jaxgan.data import DataError
 
     try:
         check(CONFIG.value)
-        if wrong := _wrong_workdir() or _wrong_processes():
-            return _refuse(wrong)
-        return _run()
+        wrong = command.wrong_workdir(WORKDIR.value) or command.wrong_processes(
+            COORDINATOR.value, PROCESSES.value, PROCESS.value
+        )
+        return _refuse(wrong) if wrong else _run()
     except (ConfigError, DataError) as error:
         return _refuse(error)
 
 
-def _read_flags(argv: Sequence[str]) -> str:
+def _read_flags(argv: list[str]) -> str:
     """What is wrong with the flags, or nothing."""
     try:
         extra = flags.FLAGS(argv)[1:]
+        if extra:
+            return f"{' '.join(extra)}: no flag; write --name=value, or see --help."
+        if not CONFIG.present or not (WORKDIR.value or DRY_RUN.value):
+            return "--config=configs/NAME.py and --workdir=DIRECTORY are needed; see --help."
+        if not isinstance(CONFIG.value, ConfigDict):  # ml_collections keeps what it could not open
+            missing = TypeError("get_config() returned no ConfigDict; start from configs/base.py")
+            raise getattr(CONFIG.value, "_error", missing)
     except Exception as error:  # a config is a program: it may raise anything
-        return _explain(error, argv)
-    if extra:
-        return f"{' '.join(extra)}: no flag; write --name=value, or see --help."
-    if not CONFIG.present or not (WORKDIR.value or DRY_RUN.value):
-        return "--config=configs/NAME.py and --workdir=DIRECTORY are needed; see --help."
-    if not isinstance(CONFIG.value, ConfigDict):  # ml_collections keeps what it could not open for later
-        error = getattr(CONFIG.value, "_error", TypeError("get_config() returned no ConfigDict"))
-        return _explain(error, argv)
+        from jaxgan import command
+
+        return command.explain(error, argv)
     return ""
-
-
-def _explain(error: BaseException, argv: Sequence[str]) -> str:
-    """The cause in a line: a field or file that is not there, the file's own error, or absl's words."""
-    from jaxgan.config import unknown_fields
-
-    fields = [match[1] for arg in argv if (match := re.match(r"--?(?:no)?config\.([^=]+)", arg))]
-    if unknown := unknown_fields(fields):
-        return "\n".join(unknown)
-    named = re.search(r" --?config[= ]([^ :]+)", " ".join(argv))
-    if not named or isinstance(error, flags.Error) and not str(error).startswith("flag --config="):
-        return str(error)
-    path = named[1]
-    if not os.path.isfile(path):
-        return f"--config={path}: there is no such file; expected one such as configs/digits.py."
-    while str(error).startswith(("flag --config=", "Error whilst parsing")) and error.__context__:
-        error = error.__context__
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame.lineno for frame in frames if os.path.basename(frame.filename) == os.path.basename(path)]
-    where = f"{path}, line {own[-1]}" if own else path
-    return f"{where}: {type(error).__name__}: {error}"
-
-
-def _wrong_workdir() -> str:
-    path = os.path.abspath(WORKDIR.value or ".")
-    there = path
-    while not os.path.lexists(there):
-        there = os.path.dirname(there)
-    if os.path.isdir(there) and os.access(there, os.W_OK):
-        return ""
-    return f"--workdir={path} cannot be used: {there} is no directory that can be written; choose another."
-
-
-def _wrong_processes() -> str:
-    rest = (PROCESSES.value, PROCESS.value)
-    if COORDINATOR.value in (None, "auto"):
-        fits = rest == (None, None)
-    else:
-        fits = ":" in COORDINATOR.value and None not in rest and PROCESS.value < PROCESSES.value
-    return "" if fits else (
-        "Processes are given as --coordinator=HOST:PORT --processes=N --process=INDEX, with an index from 0 "
-        "to N - 1, or as --coordinator=auto alone."
-    )
 
 
 def _run() -> int:
@@ -104,16 +61,13 @@ def _run() -> int:
     from jaxgan.checkpoints import CheckpointError
     from jaxgan.observation import Diverged
 
-    if COORDINATOR.value == "auto":
-        parallel.initialize(None, None, None)
-    elif COORDINATOR.value:
-        parallel.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-    if DRY_RUN.value:
-        print(preview.preview(CONFIG.value))
-        return 0
     try:
+        parallel.start(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+        if DRY_RUN.value:
+            print(preview.preview(CONFIG.value))
+            return 0
         run = training.train(CONFIG.value, str(WORKDIR.value), accept_changes=ACCEPT.value)
-    except (training.ResumeError, CheckpointError) as error:
+    except (parallel.BackendError, training.ResumeError, CheckpointError) as error:
         return _refuse(error)
     except Diverged as error:
         print(error, file=sys.stderr)

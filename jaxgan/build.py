@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from jaxgan import config as configs
 from jaxgan import data, steps
 from jaxgan.config import Config
 from jaxgan.losses import LOSSES
@@ -82,13 +83,14 @@ def make_game(
 ) -> steps.Game:
     """The static half of a run: task, networks, loss, penalties, optimisers."""
     generator, discriminator = make_networks(config, shape, num_classes, axis_name=axis_name)
+    flat = configs.flatten(config)
     return steps.Game(
         task=make_task(config),
         generator=generator,
         discriminator=discriminator,
         loss=LOSSES[config.loss],
         optimizers={
-            name: make_optimizer(config.optimizer[name], config.steps * config.alternation[name].steps)
+            name: make_optimizer(config.optimizer[name], configs.updates(flat, name))
             for name in steps.PLAYERS
         },
         penalties={

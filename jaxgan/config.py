@@ -12,7 +12,7 @@ from jaxgan import data, parallel
 from jaxgan.losses import LOSSES
 from jaxgan.models import dcgan
 from jaxgan.penalties import PENALTIES
-from jaxgan.steps import PLAYERS
+from jaxgan.steps import PLAYERS, PlayerName
 
 Config = Any  # an ml_collections.ConfigDict, or anything with its fields as attributes and items
 
@@ -50,6 +50,7 @@ def _number(low: float, high: float = float("inf"), *, above: bool = False) -> R
 
 ANY_TEXT = Rule(str, lambda value: True, "a text")
 TRUTH = Rule(bool, lambda value: True, "True or False")
+MEASURES = ("distance/sliced_wasserstein",)  # what `observation.measure` returns
 ROWS = 16  # classes that a grid of samples shows when the config names none
 
 OPTIMIZER = {
@@ -83,7 +84,7 @@ RULES: dict[str, Rule] = {
     "model.dtype": _one_of("float32", "bfloat16"),
     "model.generator.width": _integer(1),
     "model.discriminator.width": _integer(1),
-    "model.discriminator.norm": _one_of("none", "batch"),
+    "model.discriminator.norm": _one_of(*dcgan.NORMS),
     "loss": _one_of(*LOSSES),
     **{f"penalties.{name}": _number(0.0) for name in PENALTIES},
     **{f"optimizer.{p}.{name}": rule for p in PLAYERS for name, rule in OPTIMIZER.items()},
@@ -105,7 +106,7 @@ RULES: dict[str, Rule] = {
     ),
     "checkpoint.every": _integer(1),
     "checkpoint.keep": _integer(1),
-    "checkpoint.best_metric": ANY_TEXT,
+    "checkpoint.best_metric": _one_of("", *MEASURES),
     "checkpoint.best_mode": _one_of("min", "max"),
 }
 
@@ -134,6 +135,12 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
             node = node.setdefault(parent, {})
         node[last] = value
     return tree
+
+
+def updates(flat: Mapping[str, Any], player: PlayerName) -> int:
+    """The most updates that a player makes in a run, by the run's flattened config."""
+    turns = flat["alternation.phases"].count(player)
+    return flat["steps"] * turns * flat[f"alternation.{player}.steps"]
 
 
 def check(config: Config) -> None:
@@ -176,8 +183,10 @@ def _unknown(name: str) -> str:
     near = [siblings[field] for field in difflib.get_close_matches(last, siblings, n=1)]
     # A shared parent makes strangers look alike, so whole names are compared only where it is wrong.
     close = same or near or difflib.get_close_matches(name, () if siblings else RULES, n=1)
-    hint = f"did you mean {' or '.join(close)}?" if close else "configs/base.py lists them all."
-    return f"{name} is no field; {hint}"
+    known = (
+        f"{parent} has {', '.join(siblings)}." if parent and siblings else "configs/base.py lists them all."
+    )
+    return f"{name} is no field; " + (f"did you mean {' or '.join(close)}?" if close else known)
 
 
 def _refuse(wrong: Sequence[str]) -> None:
@@ -216,8 +225,9 @@ def _relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
     ]
     relations += [
         (
-            flat[f"optimizer.{p}.warmup"] < flat["steps"] * flat[f"alternation.{p}.steps"],
-            f"optimizer.{p}.warmup is {flat[f'optimizer.{p}.warmup']}, longer than the run.",
+            flat[f"optimizer.{p}.warmup"] < max(updates(flat, p), 1),
+            f"optimizer.{p}.warmup is {flat[f'optimizer.{p}.warmup']}, expected less than the "
+            f"{updates(flat, p)} updates that the {p} makes in the run.",
         )
         for p in PLAYERS
     ]

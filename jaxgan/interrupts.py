@@ -1,6 +1,7 @@
 """SIGTERM and Ctrl-C, seen between steps and agreed on by all processes of a run."""
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -12,8 +13,9 @@ from jax.experimental import multihost_utils
 class Interrupts:
     """While it is entered, SIGTERM and SIGINT are noted and no longer stop anything by themselves.
 
-    A second Ctrl-C raises KeyboardInterrupt, for those who cannot wait. Enter it in the main thread,
-    and after `jax.distributed.initialize`, which takes SIGTERM for itself.
+    A second Ctrl-C raises KeyboardInterrupt, for those who cannot wait. Enter it after
+    `jax.distributed.initialize`, which takes SIGTERM for itself; in threads other than the main one,
+    where Python sets no handlers, it notes nothing.
     """
 
     _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -22,7 +24,10 @@ class Interrupts:
         self._noted = 0
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+        main = threading.current_thread() is threading.main_thread()
+        self._before = {
+            number: signal.signal(number, self._note) for number in (self._SIGNALS if main else ())
+        }
         return self
 
     def __exit__(

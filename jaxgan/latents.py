@@ -18,13 +18,14 @@ def slerp(start: jax.Array, end: jax.Array, weight: jax.Array | float) -> jax.Ar
 
     Source: White 2016, section 2.1, from Shoemake 1985.
     """
-    lengths = [jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (start, end)]
-    a, b = (x / jnp.maximum(n, jnp.finfo(n.dtype).tiny) for x, n in zip((start, end), lengths, strict=True))
-    cosine = jnp.clip(jnp.sum(a * b, axis=-1, keepdims=True), -1.0, 1.0)
-    angle = jnp.arccos(cosine)
-    sine = jnp.sin(angle)
-    straight = sine < 1e-4
-    safe = jnp.where(straight, 1.0, sine)
+    # Every root and arccos is kept away from where its derivative is infinite.
+    squares = [jnp.sum(x**2, axis=-1, keepdims=True) for x in (start, end)]
+    lengths = [jnp.where(s > 0, jnp.sqrt(jnp.where(s > 0, s, 1.0)), 0.0) for s in squares]
+    a, b = (x / jnp.where(n > 0, n, 1.0) for x, n in zip((start, end), lengths, strict=True))
+    cosine = jnp.sum(a * b, axis=-1, keepdims=True)
+    straight = jnp.abs(cosine) >= 1.0 - 1e-6  # closer to one line than float32 can tell
+    angle = jnp.arccos(jnp.where(straight, 0.0, cosine))
+    safe = jnp.sin(angle)
     w_a = jnp.where(straight, 1.0 - weight, jnp.sin((1.0 - weight) * angle) / safe)
     w_b = jnp.where(straight, weight, jnp.sin(weight * angle) / safe)
     return (w_a * a + w_b * b) * ((1.0 - weight) * lengths[0] + weight * lengths[1])

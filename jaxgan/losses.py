@@ -1,7 +1,7 @@
 """Adversarial losses: pairs of functions of logits, one for each player.
 
 Every function takes the discriminator's logits of real and of fake images, both of one shape, `[B]` or
-`[B,h,w]` (patches), any float dtype, and returns the losses unreduced in that shape and dtype. All are
+`[B,h,w]` (patches), float32 or bfloat16, and returns the losses unreduced in that shape and dtype. All are
 finite with finite gradients at logits of +-1e4. Both players see both logits, because relativistic
 losses need them; the others ignore what they do not need.
 """

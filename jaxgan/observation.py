@@ -1,5 +1,6 @@
 """What is seen of a run while it trains: its metrics and its pictures."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from jaxgan.metrics import distances
 from jaxgan.sampling import Sampler
 
 MEASURED = 1024  # samples, and real images, that a distance compares
-STRIP = 6  # grids in the strip over time
+STRIP = 4  # grids in the strip over time
 
 
 class Diverged(RuntimeError):
@@ -30,7 +31,9 @@ class Watch:
         self.log = log
         self._calls: list[tuple[int, Mapping[str, jax.Array]]] = []
         self._looked_at = 0
-        self._images: int | None = None
+        self._images: int | None = None  # shown to the discriminator, as of the last look
+        self._began = self._wrote = time.monotonic()
+        self._written: int | None = None  # images as of the last line
 
     def see(self, step: int, metrics: Mapping[str, jax.Array], *, settle: bool) -> None:
         """Takes a call's metrics.
@@ -69,8 +72,12 @@ class Watch:
             for name in calls[0]
             if name != "images" and not name.startswith("finite/")
         }
-        kimg = int(calls[-1]["images"][-1]) / 1000
-        self.log.write(step, {"kimg": kimg, **values})
+        now, images = time.monotonic(), int(calls[-1]["images"][-1])
+        pace = {}
+        if self._written is not None:  # the first line's seconds were spent compiling
+            pace["speed/images_per_second"] = (images - self._written) / (now - self._wrote)
+        self._written, self._wrote = images, now
+        self.log.write(step, {"kimg": images / 1000, "seconds": now - self._began, **values, **pace})
         self.log.advance(0, 0, {name: values[name] for name in values if name.startswith("loss/")})
 
 
@@ -120,6 +127,8 @@ class Album:
         from PIL import Image
 
         grids = sorted((self.directory / "samples").glob("step_*.png"))
+        if not grids:
+            return
         chosen = sorted({int(i) for i in np.linspace(0, len(grids) - 1, STRIP)})
         strip = [(f"step {int(grids[i].stem[5:]):,}", Image.open(grids[i])) for i in chosen]
         pictures.save_image(pictures.strip(strip), self.directory / "progress.png")

@@ -46,15 +46,43 @@ def axis_name(runner: RunnerName) -> str | None:
     return None if runner == "jit" else AXIS
 
 
-def initialize(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Joins the processes of one run; with no arguments the cluster's own settings are found.
+class BackendError(RuntimeError):
+    """No devices, or no cluster, where some were asked for."""
+
+
+def start(coordinator: str | None, processes: int | None = None, process: int | None = None) -> None:
+    """Joins the processes of one run, if it has several; to be called before anything else of JAX.
 
     Args:
-      coordinator: "host:port" of process 0.
+      coordinator: "host:port" of process 0, "auto" to take the cluster's own settings, None for one process.
       processes: how many there are.
       process: the index of this one.
+
+    Raises:
+      BackendError: the processes did not find each other, or "auto" no cluster.
     """
-    jax.distributed.initialize(coordinator, processes, process)
+    if coordinator is None:
+        return
+    address = None if coordinator == "auto" else coordinator
+    try:
+        jax.distributed.initialize(address, processes, process)
+    except (RuntimeError, ValueError) as error:
+        raise BackendError(
+            f"--coordinator={coordinator}: the processes of the run were not joined ({error}); give "
+            "--coordinator=HOST:PORT --processes=N --process=INDEX."
+        ) from error
+
+
+def devices() -> list[jax.Device]:
+    """All devices of all processes.
+
+    Raises:
+      BackendError: JAX finds none on the platform that it was told to use.
+    """
+    try:
+        return jax.devices()
+    except RuntimeError as error:
+        raise BackendError(f"{error} Set JAX_PLATFORMS=cpu to do without an accelerator.") from error
 
 
 def make_runner(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # the rest is imported where it is used, so that this module 
     from matplotlib.axes import Axes
     from PIL import Image, ImageFont
 
-GAP = 2  # pixels between the tiles of a grid
+GAP = 4  # pixels between the tiles of a grid
+GAP_GREY = 128  # their value: neither black nor white strokes run on into them
 
 
 def image_grid(
@@ -48,7 +49,7 @@ def image_grid(
         raise ValueError(f"expected a scale of 1 or more, a label a row or none; got {given}")
     height, width = height * scale + GAP, width * scale + GAP
     tiles = over_white(images).repeat(scale, axis=2).repeat(scale, axis=3)
-    tiles = np.pad(tiles, ((0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=255)
+    tiles = np.pad(tiles, ((0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=GAP_GREY)
     pixels = tiles.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
     grid = Image.fromarray(pixels[:-GAP, :-GAP])
     return _labelled(grid, row_labels, height) if row_labels else grid

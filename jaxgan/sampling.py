@@ -1,5 +1,6 @@
 """Images from a trained generator."""
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -47,8 +48,8 @@ class Sampler(NamedTuple):
           ValueError: labels for an unconditional generator, none for a conditional one, or out of
             range.
         """
-        self._check(count, labels)
-        total = len(labels) if labels is not None else int(count or 0)
+        labels = None if labels is None else np.asarray(labels)
+        total = self._checked(count, labels)
         key, images = jax.random.key(seed), []
         for start in range(0, total, BATCH):
             index = np.arange(start, start + BATCH)  # the last batch is filled up: one compilation
@@ -58,14 +59,21 @@ class Sampler(NamedTuple):
             images.append(np.asarray(made)[: total - start])
         return np.concatenate(images)
 
-    def _check(self, count: int | None, labels: Sequence[int] | np.ndarray | None) -> None:
-        if bool(self.classes) != (labels is not None) or (count is None) == (labels is None):
+    def _checked(self, count: int | None, labels: np.ndarray | None) -> int:
+        """How many images are asked for, if they can be drawn."""
+        if labels is None and not self.classes and count is not None:
+            if operator.index(count) < 1:
+                raise ValueError(f"A count of 1 or more is needed, got {count}.")
+            return count
+        if labels is None or not self.classes or count is not None:
             wanted = "labels=[...]" if self.classes else "a count"
             raise ValueError(f"This generator needs {wanted}; got count={count}, labels={labels}.")
-        asked = np.asarray([] if labels is None else labels, int)
-        wrong = asked[(asked < 0) | (asked >= len(self.classes))]
+        if labels.ndim != 1 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(f"Labels are integers [N], got {labels.dtype} {list(labels.shape)}.")
+        wrong = labels[(labels < 0) | (labels >= len(self.classes))]
         if len(wrong):
             raise ValueError(f"Labels {wrong[:5]} are not in 0 to {len(self.classes) - 1}.")
+        return len(labels)
 
 
 def make_sampler(

@@ -68,13 +68,15 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
 
     Raises:
       ConfigError, DataError: what has to be changed.
+      BackendError: there are no devices.
     """
     configs.check(config)
     if source is None:
         where = config.data.data_dir or None
         source = data.open_source(config.data.source, split=config.data.split, data_dir=where)
     configs.check_source(config, source)
-    configs.check_devices(config, jax.device_count(), jax.process_count())
+    devices = parallel.devices()
+    configs.check_devices(config, len(devices), jax.process_count())
     axis_name = parallel.axis_name(config.parallel.runner)
     game = build.make_game(config, source.image_shape, len(source.classes), axis_name=axis_name)
     alternation = build.make_alternation(config)
@@ -91,7 +93,7 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
     runner = parallel.make_runner(
         steps.make_train_step(game, alternation=alternation, ema_half_life=config.ema.half_life),
         runner=config.parallel.runner,
-        devices=jax.devices()[: config.parallel.devices or None],
+        devices=devices[: config.parallel.devices or None],
         load=stream.load,
     )
     key = runner.replicate(jax.random.key(config.seed))
@@ -134,18 +136,19 @@ def train(
         saved = checkpoints.latest_record()
         if saved and not accept_changes:
             _refuse_contradictions(workdir, saved, record, config)
-        restored = checkpoints.restore(jax.eval_shape(setup.init)) if saved else None
-        step = restored.step if restored else 0
-        state = setup.runner.replicate(restored.state) if restored else setup.init()
-        if jax.process_index() == 0:
+        restored = checkpoints.restore(_target(setup)) if saved else None
+        state, step = (restored.state, restored.step) if restored else (setup.init(), 0)
+        primary = jax.process_index() == 0
+        if primary:
             _write_start(workdir, record)
-        primary, rows = jax.process_index() == 0, _rows(config, setup.source.classes)
-        log = report.Log(
+        with report.Log(
             workdir, total_steps=config.steps, start_step=step, progress=progress, active=primary
-        )
-        with log:
+        ) as log:
             watch = Watch(log)
-            album = Album(workdir, log, labels=rows, columns=config.sample.columns, seed=config.seed)
+            rows, columns = _rows(config, setup.source.classes), config.sample.columns
+            album = Album(workdir, log, labels=rows, columns=columns, seed=config.seed)
+            if primary and step == 0:
+                album.add(step, setup.sampler(state))
             resident, stop = setup.runner.replicate(setup.stream.resident), 0
             chunks = setup.stream.iterate(step)
             while step < config.steps and not stop:
@@ -220,6 +223,14 @@ def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> C
     sampler = make_sampler(game, config.model.latent_size, told)
     # By way of the host, so that each process of a run can draw by itself.
     return lambda state: sampler(jax.device_get(state.ema))
+
+
+def _target(setup: Setup) -> GANState:
+    """The state's shapes, dtypes and places, for a checkpoint to be restored into."""
+    place = setup.runner.replicated
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), jax.eval_shape(setup.init)
+    )
 
 
 def _rows(config: Config, classes: tuple[str, ...]) -> list[int]:

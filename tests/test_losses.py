@@ -93,9 +93,7 @@ def test_huge_logits_have_finite_losses_and_gradients(name, player, dtype):
 @each_player
 def test_gradients_are_those_of_finite_differences(name, player):
     with jax.enable_x64(True):
-        check_grads(
-            getattr(LOSSES[name], player), (logits(2, (9,)), logits(3, (9,))), 1, ["rev"], 1e-7, 1e-7
-        )
+        check_grads(getattr(LOSSES[name], player), (logits(2, (9,)), logits(3, (9,))), 1, ["rev"], 1e-7, 1e-7)
 
 
 def test_the_saturating_generator_plays_a_zero_sum_game():

@@ -2,14 +2,16 @@
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from jaxgan import losses, parallel, penalties, steps
 from jaxgan.data import transforms
-from jaxgan.models import dcgan
+from jaxgan.models import dcgan, mlp
 from jaxgan.tasks import synthesis
 
 SHAPE, BATCH, STEPS, UPDATES = (8, 8, 1), 8, 20, 2
@@ -53,3 +55,107 @@ def _train(runner, devices, steps_per_call):
         }
         state, metrics = run.run(state, run.replicate({}), run.split(chunk), key)
     return jax.device_get(state), jax.device_get(metrics)
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    with jax.enable_x64(True):
+        return _train("jit", 1, 1)
+
+
+CASES = [
+    ("jit", 2, 4),
+    ("jit", 4, 1),
+    ("shard_map", 1, 1),
+    ("shard_map", 2, 1),
+    ("shard_map", 4, 5),
+    ("pmap", 1, 5),
+    ("pmap", 2, 1),
+    ("pmap", 4, 1),
+]
+
+
+@pytest.mark.parametrize(("runner", "devices", "steps_per_call"), CASES)
+def test_runners_and_devices_train_the_same_state(one_device, runner, devices, steps_per_call):
+    """20 steps in float64 under SGD, which hides no wrong scale, with batch statistics and noise."""
+    with jax.enable_x64(True):
+        state, metrics = _train(runner, devices, steps_per_call)
+    expected, last = one_device
+    assert int(state.images) == STEPS * UPDATES * BATCH
+    chex.assert_trees_all_close(state, expected, rtol=0, atol=1e-12)
+    assert metrics["loss/g"].shape == (steps_per_call,)
+    assert metrics["loss/g"][-1] == pytest.approx(last["loss/g"][-1], abs=1e-12)
+
+
+def test_the_reference_moved(one_device):
+    state, _ = one_device
+    flat = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(state.generator.params)])
+    assert np.abs(flat).max() > 0.1
+    assert all(leaf.dtype == np.float64 for leaf in jax.tree.leaves(state.generator.variables))
+
+
+@pytest.mark.parametrize("runner", parallel.RUNNERS)
+def test_nothing_recompiles_after_the_first_step(runner, caplog):
+    run, state, chunks, key = _ready(runner)
+    resident = run.replicate({})
+    state, _ = run.run(state, resident, run.split(chunks[0]), key)
+    with jax.log_compiles(True), caplog.at_level("WARNING"):
+        for chunk in chunks[1:]:
+            state, _ = run.run(state, resident, run.split(chunk), key)
+    assert [record.message for record in caplog.records if "Compiling" in record.message] == []
+
+
+def _ready(runner):
+    train_step = steps.make_train_step(_small_game(parallel.axis_name(runner)))
+    run = parallel.make_runner(train_step, runner=runner, devices=jax.devices()[:2])
+    random = np.random.default_rng(0)
+    chunks = [{"image": random.normal(size=(1, 1, 4, 2)).astype(np.float32)} for _ in range(4)]
+    key = run.replicate(jax.random.key(0))
+    init = partial(steps.init_state, _small_game(None), {"image": chunks[0]["image"][0]})
+    return run, jax.jit(init, out_shardings=run.replicated)(key), chunks, key
+
+
+def _small_game(axis_name):
+    adam = optax.adam(1e-3)
+    return steps.Game(
+        synthesis.make_task(2),
+        mlp.Generator((2,), width=4),
+        mlp.Discriminator(width=4),
+        losses.hinge,
+        {"generator": adam, "discriminator": adam},
+        axis_name=axis_name,
+    )
+
+
+@pytest.mark.parametrize("runner", ["jit", "shard_map"])
+def test_the_state_is_donated(runner):
+    run, state, chunks, key = _ready(runner)
+    run.run(state, run.replicate({}), run.split(chunks[0]), key)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.generator.params))
+
+
+@pytest.mark.parametrize("runner", parallel.RUNNERS)
+def test_batches_are_loaded_inside_the_step(runner):
+    """Indices into arrays that every device holds give the step that the images themselves give."""
+    data = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
+    index = np.array([[[3, 1, 7, 7]]], np.int32)
+
+    def load(resident, item):
+        return {"image": resident["image"][item["index"]]}
+
+    results = []
+    for loader, resident, chunk in [
+        (load, {"image": data}, {"index": index}),
+        (lambda resident, item: item, {}, {"image": data[index]}),
+    ]:
+        run, state, _, key = _ready(runner)
+        train_step = steps.make_train_step(_small_game(parallel.axis_name(runner)))
+        run = parallel.make_runner(train_step, runner=runner, devices=jax.devices()[:2], load=loader)
+        state, _ = run.run(state, run.replicate(resident), run.split(chunk), key)
+        results.append(jax.device_get(state))
+    chex.assert_trees_all_equal(*results)
+
+
+def test_an_unknown_runner_is_refused():
+    with pytest.raises(ValueError, match=r"Unknown runner 'tpu'; expected one of jit, shard_map, pmap"):
+        parallel.make_runner(lambda *args: args, runner="tpu")

@@ -1,5 +1,6 @@
 """Sets that TFDS has prepared as array_record, read by index without TensorFlow."""
 
+import contextlib
 import difflib
 import io
 import logging
@@ -216,7 +217,9 @@ def _builder_from_files(name: str, directory: str | None) -> Any:
 def _prepare(name: str, directory: str | None) -> None:
     builder = OWN_SETS[name](data_dir=directory, file_format=_FORMAT)
     try:
-        builder.download_and_prepare()
+        tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(None):  # it announces a download, and there is none
+            builder.download_and_prepare()
     except OSError as error:
         # TFDS writes beside and renames at the end: whoever comes second fails, and is served.
         if not builder.is_prepared():

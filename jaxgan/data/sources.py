@@ -36,7 +36,7 @@ class Source:
     name: str
     image_shape: tuple[int, int, int]
     classes: tuple[str, ...]
-    fingerprint: str
+    fingerprint: str = field(repr=False)
     length: int
     read: Callable[[np.ndarray], Arrays] = field(repr=False)
     arrays: Arrays | None = field(default=None, repr=False)

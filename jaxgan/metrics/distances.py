@@ -16,7 +16,7 @@ def sliced_wasserstein(
       projections: how many directions.
 
     Returns:
-      [], in the units of the vectors' entries times sqrt(size): per direction, not summed.
+      [], in the units of the vectors' entries.
 
     Raises:
       ValueError: the shapes differ.

@@ -14,6 +14,7 @@ from flax import linen as nn
 from jaxgan.models import layers
 
 SLOPE = 0.2  # of the leaky ReLU: Radford et al. 2016, section 4
+NORMS = ("none", "batch")
 normal = nn.initializers.normal(0.02)  # Radford et al. 2016, section 4
 
 
@@ -54,6 +55,11 @@ class Generator(nn.Module):
     def __call__(self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
         height, width, channels = self.image_shape
         count = doublings(self.image_shape, self.smallest)
+        if count == 0:
+            raise ValueError(
+                f"{height}x{width} cannot be doubled from a grid of at least {self.smallest} pixels "
+                "a side; use an even size, or a lower `smallest`."
+            )
         *inner, outermost = reversed([channels, *widths(self.width, count)])
         normalise = partial(
             nn.BatchNorm,
@@ -98,6 +104,10 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
+        if self.norm not in NORMS:
+            raise ValueError(f"norm is {self.norm!r}, expected one of {', '.join(NORMS)}.")
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
         x = images
         stages = widths(self.width, doublings(self.image_shape, self.smallest))
         for stage, features in enumerate(stages):

@@ -1,0 +1,471 @@
+"""Configs: every field has a rule, wrong ones are refused in words, right ones become the parts they name."""
+
+import importlib
+import json
+import math
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+
+from configs import base
+from jaxgan import build, config, data, losses, observation, penalties, steps
+from jaxgan.config import ConfigError
+from jaxgan.models import mlp
+from jaxgan.sampling import Sampler
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("[!_]*.py"))
+SHAPE, CLASSES = (32, 32, 3), 10
+
+
+def changed(**fields):
+    """The base config with other values as they are, which a ConfigDict would convert or refuse.
+
+    A field's name has `__` for dots.
+    """
+    tree = base.get_config().to_dict()
+    for name, value in fields.items():
+        *parents, last = name.split("__")
+        node = tree
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
+    return ConfigDict(tree)
+
+
+def source(shape=(8, 8, 1), classes=3):
+    images = np.zeros((6, *shape), np.uint8)
+    labels = np.arange(6) % classes if classes else None
+    return data.from_arrays(images, labels, name="squares")
+
+
+def refused(function, *arguments):
+    with pytest.raises(ConfigError) as caught:
+        function(*arguments)
+    return str(caught.value)
+
+
+# Fields
+
+
+def test_rules_and_the_base_config_have_the_same_fields():
+    assert sorted(config.flatten(base.get_config())) == sorted(config.RULES)
+
+
+def test_every_default_player_has_its_own_fields():
+    changed = base.get_config()
+    changed.optimizer.generator.b1 = 0.25
+    changed.alternation.generator.steps = 7
+    assert changed.optimizer.discriminator.b1 == 0.5
+    assert changed.alternation.discriminator.steps == 1
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_passes_and_builds(name):
+    experiment = importlib.import_module(f"configs.{name}").get_config()
+    config.check(experiment)
+    assert f"--config=configs/{name}.py" in importlib.import_module(f"configs.{name}").__doc__
+    game = build.make_game(experiment, SHAPE, CLASSES)
+    assert game.generator.num_classes == (CLASSES if experiment.model.conditional else 0)
+    assert {phase.player for phase in build.make_alternation(experiment)} == set(steps.PLAYERS)
+
+
+def test_measures_are_what_training_measures():
+    sampler = Sampler(lambda latents, labels: jnp.zeros((len(latents), 8, 8, 1)), latent_size=2)
+    assert set(observation.measure(sampler, source(), seed=0)) == set(config.MEASURES)
+
+
+def test_flatten_and_nested_are_inverse_and_survive_json():
+    experiment = changed(sample__labels=(3, 1), model__conditional=True)
+    flat = config.flatten(experiment)
+    assert flat["sample.labels"] == (3, 1) and flat["optimizer.generator.b1"] == 0.5
+    assert config.nested(flat) == experiment.to_dict()
+    assert config.flatten(config.nested(flat)) == flat
+    assert config.flatten(json.loads(json.dumps(config.nested(flat)))) == flat
+
+
+# Wrong fields
+
+WRONG = [
+    # integers
+    ("seed", -1, "seed is -1, expected an integer, at least 0 and at most 2147483647"),
+    ("seed", 2**31, "seed is 2147483648, expected an integer, .* at most 2147483647"),
+    ("seed", None, "seed is None, expected an integer"),
+    ("steps", 0, "steps is 0, expected an integer, at least 1"),
+    ("steps", True, "steps is True, expected an integer"),
+    ("steps", 2.0, "steps is 2.0, expected an integer"),
+    ("batch_size", "64", "batch_size is '64', expected an integer"),
+    ("model__latent_size", 0, "model.latent_size is 0, expected an integer, at least 1"),
+    ("model__generator__width", -64, "model.generator.width is -64, expected an integer"),
+    ("sample__columns", 101, "sample.columns is 101, .* at most 100"),
+    ("checkpoint__keep", 0, "checkpoint.keep is 0, expected an integer, at least 1"),
+    ("parallel__devices", -1, "parallel.devices is -1, expected an integer, at least 0"),
+    # numbers
+    ("optimizer__generator__learning_rate", -1e-4, "rate is -0.0001, expected a number above 0.0 to 10.0"),
+    ("optimizer__generator__learning_rate", 0, "rate is 0, expected a number above 0.0"),
+    ("optimizer__discriminator__learning_rate", math.nan, "discriminator.learning_rate is nan"),
+    ("optimizer__discriminator__learning_rate", True, "learning_rate is True, expected a number"),
+    ("optimizer__generator__b1", 1.0, "b1 is 1.0, expected a number from 0.0 to 0.999999"),
+    ("optimizer__generator__b2", "0.9", "b2 is '0.9', expected a number"),
+    ("optimizer__generator__decay", -0.1, "decay is -0.1, expected"),
+    ("optimizer__generator__momentum", 1.5, "momentum is 1.5, expected"),
+    ("penalties__r1", -1.0, "penalties.r1 is -1.0, expected a finite number from 0.0"),
+    ("penalties__r2", math.inf, "penalties.r2 is inf, expected a finite number"),
+    ("ema__half_life", math.inf, "ema.half_life is inf, expected a finite number from 0.0"),
+    ("alternation__generator__target", 1.01, "generator.target is 1.01, expected a number from 0.0 to 1.0"),
+    # names
+    ("loss", "nonsaturating", "loss is 'nonsaturating', expected one of 'minimax', 'non_saturating'"),
+    ("model__family", "stylegan", "model.family is 'stylegan', expected one of 'dcgan', 'mlp'"),
+    ("model__dtype", "float16", "model.dtype is 'float16', expected one of 'float32', 'bfloat16'"),
+    ("model__discriminator__norm", "layer", "norm is 'layer', expected one of 'none', 'batch'"),
+    ("optimizer__generator__name", "adamw", "generator.name is 'adamw', expected one of 'adam', 'rmsprop'"),
+    ("optimizer__generator__schedule", "step", "schedule is 'step', expected one of 'constant', 'linear'"),
+    ("alternation__generator__until", "loss", "until is 'loss', expected one of '', 'accuracy', 'fooled'"),
+    ("parallel__runner", "pjit", "parallel.runner is 'pjit', expected one of 'jit', 'shard_map', 'pmap'"),
+    ("data__placement", "gpu", "data.placement is 'gpu', expected one of 'auto', 'device', 'host'"),
+    ("checkpoint__best_mode", "low", "best_mode is 'low', expected one of 'min', 'max'"),
+    ("checkpoint__best_metric", "fid", "best_metric is 'fid', expected one of '', 'distance/sliced"),
+    # texts, truths, tuples
+    ("data__source", "digits", "data.source is 'digits', expected 'tfds:NAME', such as 'tfds:digits'"),
+    ("data__split", "", "data.split is '', expected a split, such as 'train'"),
+    ("data__data_dir", None, "data.data_dir is None, expected a text"),
+    ("data__flip", 1, "data.flip is 1, expected True or False"),
+    ("model__conditional", "yes", "model.conditional is 'yes', expected True or False"),
+    ("alternation__phases", (), r"phases is \(\), expected a tuple of 'discriminator' and 'generator'"),
+    ("alternation__phases", ("generator", "critic"), "phases is .*'critic'.*, expected a tuple"),
+    ("alternation__phases", "generator", "alternation.phases is 'generator', expected a tuple"),
+    ("alternation__phases", (["generator"],), "alternation.phases is .*, expected a tuple"),
+    ("sample__labels", (-1,), r"sample.labels is \(-1,\), expected a tuple of labels >= 0"),
+    ("sample__labels", (1.0,), r"sample.labels is \(1.0,\), expected a tuple of labels"),
+    ("sample__labels", (True,), r"sample.labels is \(True,\), expected a tuple of labels"),
+    # unknown
+    ("gamma", 1.0, "gamma is no field; configs/base.py lists them all"),
+    ("learning_rate", 1.0, "is no field; did you mean optimizer.generator.learning_rate or optimizer.disc"),
+    ("model__latent", 1, r"model.latent is no field; did you mean model.latent_size\?"),
+    (
+        "optimizer__generator__lr",
+        1.0,
+        "generator.lr is no field; optimizer.generator has name, learning_rate",
+    ),
+    ("penalties__r3", 1.0, "penalties.r3 is no field; penalties has r1, r2."),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG)
+def test_a_wrong_field_is_refused_by_name(name, value, message):
+    said = refused(config.check, changed(**{name: value}))
+    assert re.search(message, said), said
+    assert said.count("\n") == 1, said  # one line for one mistake
+
+
+def test_a_missing_field_and_all_mistakes_are_listed():
+    experiment = changed(steps=-1, loss="none", extra=3)
+    del experiment.ema["half_life"]
+    said = refused(config.check, experiment)
+    assert "ema.half_life is missing; start from configs/base.py." in said
+    assert "steps is -1" in said and "loss is 'none'" in said and "extra is no field" in said
+
+
+def test_a_group_that_is_no_group_is_refused():
+    assert "penalties.r1 is missing" in refused(config.check, changed(penalties=0.1))
+
+
+def test_integers_are_numbers_and_bools_are_not():
+    config.check(changed(optimizer__generator__learning_rate=1, penalties__r1=2, ema__half_life=500))
+    assert "penalties.r1 is True" in refused(config.check, changed(penalties__r1=True))
+
+
+def test_unknown_fields_lets_fields_and_groups_pass():
+    names = ["seed", "model", "model.generator", "optimizer.generator.b1", "optimizer"]
+    assert config.unknown_fields(names) == []
+    assert len(config.unknown_fields(["steps.x", "alternation.phases[0]", "optimiser.generator.b1"])) == 3
+
+
+# Wrong together
+
+RELATIONS = [
+    (dict(parallel__steps_per_call=7), "steps is 2000, not a multiple of parallel.steps_per_call, 7"),
+    (dict(parallel__steps_per_call=4, log__every=6), "log.every is 6, not a multiple of .*, 4"),
+    (dict(parallel__steps_per_call=4, sample__every=502), "sample.every is 502, not a multiple"),
+    (dict(parallel__steps_per_call=4, checkpoint__every=502), "checkpoint.every is 502, not a multiple"),
+    (dict(batch_size=63, parallel__devices=2), "batch_size is 63, not a multiple of .*, 2; try 62"),
+    (dict(batch_size=3, parallel__devices=8), "batch_size is 3, not a multiple of .*, 8; try 8"),
+    (dict(penalties__r1=1.0, model__discriminator__norm="batch"), "penalties.r1 needs .* to 'none' or"),
+    (dict(penalties__r2=1.0, model__discriminator__norm="batch"), "penalties.r2 needs .* to 'none' or"),
+    (dict(sample__labels=(1,)), "sample.labels names classes, but model.conditional is False; set one"),
+    (
+        dict(optimizer__generator__warmup=2000),
+        "optimizer.generator.warmup is 2000, expected less than the 2000 updates that the generator makes",
+    ),
+    (
+        dict(optimizer__discriminator__warmup=6000, alternation__discriminator__steps=3),
+        "discriminator.warmup is 6000, expected less than the 6000 updates",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), RELATIONS)
+def test_fields_that_do_not_fit_together_are_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        config.check(changed(**fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        dict(parallel__steps_per_call=10),
+        dict(batch_size=64, parallel__devices=8),
+        dict(model__discriminator__norm="batch"),
+        dict(sample__labels=(1,), model__conditional=True),
+        dict(optimizer__generator__warmup=1999),
+        dict(optimizer__discriminator__warmup=5999, alternation__discriminator__steps=3),
+        dict(
+            optimizer__generator__warmup=3999, alternation__phases=("generator", "discriminator", "generator")
+        ),
+        dict(checkpoint__best_metric=""),
+    ],
+)
+def test_fields_that_fit_together_pass(fields):
+    config.check(changed(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "given", "message"),
+    [
+        ({}, source((7, 8, 1)), "squares has images of 7x8, which dcgan cannot make .* even size from 8 up"),
+        ({}, source((6, 6, 1)), "squares has images of 6x6, .* at least 4 pixels .* lower model.smallest"),
+        (dict(model__smallest=8), source(), "8x8, .* at least 8 pixels a side, .* even size from 16 up"),
+        (dict(model__conditional=True), source(classes=0), "conditional is True, but squares has no labels"),
+        (
+            dict(model__conditional=True, sample__labels=(0, 3, 9)),
+            source(),
+            r"sample.labels has \[3, 9\], but squares has labels 0 to 2",
+        ),
+    ],
+)
+def test_a_source_that_does_not_fit_is_refused(fields, given, message):
+    config.check(changed(**fields))
+    with pytest.raises(ConfigError, match=message):
+        config.check_source(changed(**fields), given)
+
+
+def test_a_source_that_fits_passes():
+    config.check_source(base.get_config(), source())
+    config.check_source(changed(model__conditional=True, sample__labels=(0, 2)), source())
+    config.check_source(changed(model__smallest=3), source((6, 6, 1)))
+    config.check_source(changed(model__family="mlp"), source((7, 5, 1)))  # makes any size
+
+
+@pytest.mark.parametrize(
+    ("fields", "devices", "processes", "message"),
+    [
+        (dict(parallel__devices=8), 4, 1, "parallel.devices is 8, but there are 4; use 0 for all of them"),
+        (dict(parallel__devices=2), 4, 2, "parallel.devices is 2; with 2 processes use 0"),
+        (dict(batch_size=65), 4, 1, "batch_size is 65, not a multiple of the 4 devices; try 64, or set"),
+        (dict(batch_size=2), 4, 1, "batch_size is 2, not a multiple of the 4 devices; try 4, or set"),
+    ],
+)
+def test_devices_that_do_not_fit_are_refused(fields, devices, processes, message):
+    with pytest.raises(ConfigError, match=message):
+        config.check_devices(changed(**fields), devices, processes)
+
+
+def test_devices_that_fit_pass():
+    config.check_devices(changed(parallel__devices=2), 4, 1)
+    config.check_devices(changed(batch_size=65, parallel__devices=1), 4, 1)
+    config.check_devices(changed(parallel__devices=4), 4, 2)
+    config.check_devices(base.get_config(), 4, 2)
+
+
+# Differences of two configs
+
+
+def test_differences_name_what_moves_weights_and_nothing_else():
+    saved = config.nested(config.flatten(base.get_config()))
+    assert config.differences(saved, base.get_config()) == []
+    free = changed(
+        data__data_dir="/elsewhere",
+        data__placement="host",
+        parallel__devices=2,
+        log__every=7,
+        sample__columns=3,
+        checkpoint__keep=9,
+        steps=10**6,
+    )
+    assert config.differences(json.loads(json.dumps(saved)), free) == []
+    other = changed(seed=1, loss="hinge", alternation__generator__steps=2)
+    assert config.differences(saved, other) == [
+        "alternation.generator.steps: saved 1, now 2",
+        "loss: saved 'non_saturating', now 'hinge'",
+        "seed: saved 0, now 1",
+    ]
+
+
+def test_steps_are_free_only_under_constant_rates():
+    fields = dict(optimizer__discriminator__schedule="cosine")
+    saved = config.nested(config.flatten(changed(**fields)))
+    assert config.differences(saved, changed(**fields, steps=9)) == ["steps: saved 2000, now 9"]
+
+
+def test_fields_that_only_one_config_has_are_differences():
+    saved = config.nested(config.flatten(base.get_config()))
+    del saved["ema"]["half_life"]
+    saved["old"] = 3
+    assert config.differences(saved, base.get_config()) == [
+        "ema.half_life: saved None, now 5000.0",
+        "old: saved 3, now None",
+    ]
+
+
+# Optimisers
+
+
+def player(**fields):
+    optimizer = base.optimizer()
+    optimizer.update(fields)
+    return optimizer
+
+
+def walk(optimizer, gradients):
+    """The parameter's values under these gradients, from 1."""
+    param, values = jnp.float32(1.0), []
+    state = optimizer.init(param)
+    for gradient in gradients:
+        update, state = optimizer.update(jnp.float32(gradient), state, param)
+        param = optax.apply_updates(param, update)
+        values.append(float(param))
+    return values
+
+
+GRADIENTS = [0.5, -2.0, 1.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (dict(name="adam", b1=0.3, b2=0.9), lambda: optax.adam(0.1, b1=0.3, b2=0.9)),
+        (dict(name="rmsprop", decay=0.7), lambda: optax.rmsprop(0.1, 0.7)),
+        (dict(name="rmsprop", decay=0.7, momentum=0.5), lambda: optax.rmsprop(0.1, 0.7, momentum=0.5)),
+        (dict(name="sgd"), lambda: optax.sgd(0.1)),
+        (dict(name="sgd", momentum=0.5), lambda: optax.sgd(0.1, momentum=0.5)),
+    ],
+)
+def test_each_optimizer_moves_a_parameter_as_optax_does(fields, expected):
+    ours = build.make_optimizer(player(learning_rate=0.1, **fields), 100)
+    assert walk(ours, GRADIENTS) == walk(expected(), GRADIENTS)
+
+
+def test_sgd_and_adam_by_hand():
+    sgd = build.make_optimizer(player(name="sgd", learning_rate=0.1, momentum=0.5), 9)
+    # Velocities 0.5, -1.75, 0.125.
+    np.testing.assert_allclose(walk(sgd, GRADIENTS[:3]), [0.95, 1.125, 1.1125], rtol=1e-6)
+    adam = build.make_optimizer(player(learning_rate=0.1), 9)
+    # The first step of Adam is the rate, in the direction of the gradient's sign.
+    np.testing.assert_allclose(walk(adam, [3.0]), [0.9], rtol=1e-5)
+
+
+def rates(updates, **fields):
+    """The learning rate at each update, seen through SGD with a gradient of 1."""
+    optimizer = build.make_optimizer(player(name="sgd", **fields), updates)
+    values = [1.0, *walk(optimizer, [1.0] * (updates + 1))]
+    return -np.diff(values)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (dict(schedule="constant"), {0: 0.1, 4: 0.1, 8: 0.1}),
+        (dict(schedule="linear"), {0: 0.1, 2: 0.075, 4: 0.05, 8: 0.0}),
+        (dict(schedule="cosine"), {0: 0.1, 2: 0.05 * (1 + math.sqrt(0.5)), 4: 0.05, 8: 0.0}),
+        (dict(schedule="constant", warmup=4), {0: 0.0, 1: 0.025, 2: 0.05, 4: 0.1, 8: 0.1}),
+        (dict(schedule="linear", warmup=4), {0: 0.0, 2: 0.05, 4: 0.1, 6: 0.05, 8: 0.0}),
+        (dict(schedule="cosine", warmup=4), {0: 0.0, 2: 0.05, 4: 0.1, 6: 0.05, 8: 0.0}),
+    ],
+)
+def test_schedules_start_and_end_where_they_should(fields, expected):
+    seen = rates(8, learning_rate=0.1, **fields)
+    for update, rate in expected.items():
+        np.testing.assert_allclose(seen[update], rate, atol=1e-6)
+
+
+def test_each_player_has_its_own_optimizer_over_all_of_its_updates():
+    """A linear schedule reaches 0 with the player's last update, whatever share of a step it has."""
+    experiment = changed(
+        steps=2,
+        optimizer__generator=player(name="sgd", learning_rate=0.3, schedule="linear"),
+        optimizer__discriminator=player(name="sgd", learning_rate=0.6, schedule="linear"),
+        alternation__phases=("discriminator", "generator", "discriminator"),
+    )
+    experiment.alternation.discriminator.steps = 3
+    config.check(experiment)
+    assert config.updates(config.flatten(experiment), "generator") == 2
+    assert config.updates(config.flatten(experiment), "discriminator") == 12
+    game = build.make_game(experiment, SHAPE, CLASSES)
+    generator = -np.diff([1.0, *walk(game.optimizers["generator"], [1.0] * 3)])
+    np.testing.assert_allclose(generator, [0.3, 0.15, 0.0], atol=1e-6)
+    discriminator = -np.diff([1.0, *walk(game.optimizers["discriminator"], [1.0] * 13)])
+    np.testing.assert_allclose(discriminator, 0.05 * np.arange(12, -1, -1), atol=1e-6)
+
+
+# The other parts
+
+
+def test_the_alternation_has_the_phases_in_order():
+    experiment = changed(alternation__phases=("generator", "discriminator"))
+    experiment.alternation.discriminator.update(dict(steps=5, until="accuracy", target=0.9))
+    experiment.alternation.generator.update(dict(steps=2, until="fooled", target=0.4))
+    generator, discriminator = build.make_alternation(experiment)
+    assert (generator.player, generator.steps) == ("generator", 2)
+    assert (discriminator.player, discriminator.steps) == ("discriminator", 5)
+    assert discriminator.until({"accuracy": 0.9}) and not discriminator.until({"accuracy": 0.89})
+    # More fakes taken for real is in the generator's favour.
+    assert generator.until({"fooled": 0.4}) and not generator.until({"fooled": 0.39})
+
+
+def test_the_default_alternation_is_that_of_the_paper():
+    assert build.make_alternation(base.get_config()) == steps.ALTERNATE
+
+
+def test_only_penalties_above_zero_are_paid():
+    assert build.make_game(base.get_config(), SHAPE, 0).penalties == {}
+    game = build.make_game(changed(penalties__r2=3.0), SHAPE, 0)
+    assert game.penalties == {"r2": penalties.PENALTIES["r2"]._replace(weight=3.0)}
+    both = build.make_game(changed(penalties__r1=1, penalties__r2=2.0), SHAPE, 0)
+    assert {name: penalty.weight for name, penalty in both.penalties.items()} == {"r1": 1, "r2": 2.0}
+
+
+def test_the_game_is_what_the_config_names():
+    experiment = changed(loss="hinge", model__conditional=True, model__dtype="bfloat16", model__smallest=2)
+    experiment.model.generator.width, experiment.model.discriminator.width = 8, 12
+    experiment.model.discriminator.norm = "batch"
+    game = build.make_game(experiment, SHAPE, CLASSES, axis_name="data")
+    assert game.loss is losses.hinge and game.axis_name == "data"
+    for network, width in ((game.generator, 8), (game.discriminator, 12)):
+        assert (network.image_shape, network.num_classes, network.width) == (SHAPE, CLASSES, width)
+        assert (network.smallest, network.axis_name) == (2, "data")
+        assert network.dtype == jnp.bfloat16
+    assert game.discriminator.norm == "batch"
+
+
+def test_an_mlp_is_built_by_name():
+    generator, discriminator = build.make_networks(changed(model__family="mlp"), (7, 5, 1), 3)
+    assert isinstance(generator, mlp.Generator) and isinstance(discriminator, mlp.Discriminator)
+    assert generator.num_classes == discriminator.num_classes == 0  # unconditional
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_task_brings_images_to_floats_and_flips_if_asked(flip):
+    task = build.make_task(changed(data__flip=flip))
+    images = np.tile(np.arange(0, 256, 17, np.uint8)[None, None, :, None], (32, 1, 1, 1))
+    example = task.prepare({"image": images}, jax.random.split(jax.random.key(0), 32))
+    plain = data.to_float(images)
+    turned = np.array([not np.array_equal(a, b) for a, b in zip(example.real, plain, strict=True)])
+    assert 0 < turned.sum() < 32 if flip else not turned.any()
+    assert np.array_equal(example.real[turned], plain[turned][:, :, ::-1])
+    assert example.given.latents.shape == (32, 128) and example.given.labels is None

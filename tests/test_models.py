@@ -1,0 +1,319 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxgan.models import dcgan, layers, mlp
+
+B, Z = 3, 5
+LABELS = jnp.int32([0, 2, 1])
+SMALL = (8, 8, 1)
+
+
+def normal(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
+
+
+@partial(jax.jit, static_argnums=0)
+def init(module, *inputs):
+    return module.init(jax.random.key(0), *inputs, train=True)
+
+
+@partial(jax.jit, static_argnums=0, static_argnames="train")
+def apply(module, variables, *inputs, train=False):
+    outputs, _ = module.apply(variables, *inputs, train=train, mutable=["batch_stats"])
+    return outputs
+
+
+def count(module, *inputs):
+    params = jax.eval_shape(partial(module.init, train=True), jax.random.key(0), *inputs)["params"]
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def distance(first, second):
+    """The largest difference, as a share of the largest value."""
+    return float(jnp.abs(first - second).max() / jnp.abs(second).max())
+
+
+def cases(num_classes=0, **options):
+    """Name -> a small network and its inputs, of every family."""
+    given = () if num_classes == 0 else (LABELS,)
+    options |= {"num_classes": num_classes}
+    return {
+        "dcgan generator": (dcgan.Generator(SMALL, width=4, smallest=2, **options), normal(0, B, Z), *given),
+        "dcgan discriminator": (
+            dcgan.Discriminator(SMALL, width=4, smallest=2, **options), normal(0, B, *SMALL), *given
+        ),
+        "mlp generator": (mlp.Generator((2,), width=8, **options), normal(0, B, Z), *given),
+        "mlp discriminator": (mlp.Discriminator(width=8, **options), normal(0, B, 2), *given),
+    }  # fmt: skip
+
+
+each_case = pytest.mark.parametrize("name", cases())
+either_kind = pytest.mark.parametrize("num_classes", [0, 3], ids=["unconditional", "conditional"])
+
+
+# Layers
+
+
+def strided(images, kernel):
+    return lax.conv_general_dilated(
+        images, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def transposed(images, kernel):
+    return lax.conv_transpose(images, kernel, (2, 2), "SAME")
+
+
+RESAMPLING = {"halve": (layers.halve, strided), "double": (layers.double, transposed)}
+both_ways = pytest.mark.parametrize("name", RESAMPLING)
+both_grids = pytest.mark.parametrize("grid", [(6, 4), (2, 10)])
+
+
+def agree(function, name, grid):
+    """`function(resample, images, kernel)` of ours and of lax's, compared in float64."""
+    with jax.enable_x64(True):
+        images, kernel = normal(0, 2, *grid, 3), normal(1, 4, 4, 3, 5)
+        ours, theirs = (jax.jit(partial(function, f))(images, kernel) for f in RESAMPLING[name])
+        assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+        for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+            assert mine.dtype == "float64"
+            np.testing.assert_allclose(mine, other, rtol=1e-10, atol=1e-10)
+
+
+@both_ways
+@both_grids
+def test_resampling_computes_what_lax_computes(name, grid):
+    agree(lambda resample, images, kernel: resample(images, kernel), name, grid)
+
+
+@both_ways
+@both_grids
+def test_its_gradients_are_those_of_lax(name, grid):
+    def gradients(resample, images, kernel):
+        return jax.grad(lambda *x: jnp.sin(resample(*x)).sum(), argnums=(0, 1))(images, kernel)
+
+    agree(gradients, name, grid)
+
+
+@both_ways
+@both_grids
+def test_its_second_gradients_in_a_penalty_are_those_of_lax(name, grid):
+    def penalty(resample, images, kernel):
+        def r1(images, kernel):
+            return (jax.grad(lambda x: jnp.sin(resample(x, kernel)).sum())(images) ** 2).sum() / 2
+
+        return jax.grad(r1, argnums=(0, 1))(images, kernel)
+
+    agree(penalty, name, grid)
+
+
+def test_resampling_halves_and_doubles_the_grid():
+    images, kernel = jnp.ones((2, 6, 4, 3)), jnp.ones((4, 4, 3, 5))
+    assert layers.halve(images, kernel).shape == (2, 3, 2, 5)
+    assert layers.double(images, kernel).shape == (2, 12, 8, 5)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_resampling_conv_is_its_kernel_and_a_bias_if_asked(use_bias):
+    images = normal(0, 2, 6, 4, 3)
+    module = layers.ResamplingConv(layers.halve, 5, use_bias=use_bias)
+    params = module.init(jax.random.key(0), images)["params"]
+    bias = {"bias": normal(1, 5)} if use_bias else {}
+    assert jax.tree.map(jnp.shape, params) == {"kernel": (4, 4, 3, 5)} | jax.tree.map(jnp.shape, bias)
+    found = module.apply({"params": params | bias}, images)
+    expected = layers.halve(images, params["kernel"]) + bias.get("bias", 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_resampling_conv_computes_in_its_dtype_and_keeps_float32_parameters():
+    images = normal(0, 2, 6, 4, 3)
+    out, variables = layers.ResamplingConv(layers.double, 5, dtype=jnp.bfloat16).init_with_output(
+        jax.random.key(0), images
+    )
+    assert out.dtype == jnp.bfloat16
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
+
+
+def test_one_hot_labels():
+    np.testing.assert_array_equal(layers.one_hot_labels(jnp.int32([2, 0]), 3), [[0, 0, 1], [1, 0, 0]])
+    assert layers.one_hot_labels(None, 0) is None
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("shape", "smallest", "expected"),
+    [((64, 64, 3), 4, 4), ((28, 28, 1), 4, 2), ((8, 8, 1), 2, 2), ((8, 8, 1), 4, 1), ((64, 48, 3), 4, 3),
+     ((48, 64, 3), 4, 3), ((32, 30, 3), 4, 1), ((7, 8, 1), 2, 0), ((4, 4, 1), 4, 0)],
+)  # fmt: skip
+def test_doublings(shape, smallest, expected):
+    assert dcgan.doublings(shape, smallest) == expected
+
+
+def test_widths_double_up_to_8_times_the_narrowest():
+    assert dcgan.widths(128, 4) == [128, 256, 512, 1024]  # Radford et al. 2016, figure 1
+    assert dcgan.widths(4, 6) == [4, 8, 16, 32, 32, 32]
+    assert dcgan.widths(4, 0) == []
+
+
+def test_parameter_counts_of_a_small_dcgan_worked_by_hand():
+    options = {"width": 4, "smallest": 2}  # stages of 4 and 8 channels, a 2x2 grid
+    generator = (5 * 2 * 2 * 8) + (8 + 8) + (16 * 8 * 4) + (4 + 4) + (16 * 4 * 1 + 1)
+    assert count(dcgan.Generator(SMALL, **options), jnp.ones((B, Z))) == generator
+    conditional = dcgan.Generator(SMALL, num_classes=3, **options)
+    assert count(conditional, jnp.ones((B, Z)), LABELS) == generator + 3 * 2 * 2 * 8
+    discriminator = (16 * 1 * 4 + 4) + (16 * 4 * 8 + 8) + (2 * 2 * 8 + 1)
+    images = jnp.ones((B, *SMALL))
+    assert count(dcgan.Discriminator(SMALL, **options), images) == discriminator
+    assert count(dcgan.Discriminator(SMALL, norm="batch", **options), images) == discriminator + 8 + 8
+    conditional = dcgan.Discriminator(SMALL, num_classes=3, **options)
+    assert count(conditional, images, LABELS) == discriminator + 3 * 8
+
+
+def test_parameter_counts_at_64x64_are_those_of_the_pytorch_example():
+    shape = (64, 64, 3)  # pytorch/examples/dcgan, ngf = ndf = 64; it has no biases
+    generator = count(dcgan.Generator(shape, width=64), jnp.ones((B, 100)))
+    assert generator == 3_576_704 + 3
+    discriminator = count(dcgan.Discriminator(shape, width=64, norm="batch"), jnp.ones((B, *shape)))
+    assert discriminator == 2_765_568 + (64 + 128 + 256 + 512 + 1)
+
+
+def test_parameter_counts_of_a_small_mlp_worked_by_hand():
+    generator = (5 * 4 + 4) + (4 * 4 + 4) + (4 * 2 + 2)
+    assert count(mlp.Generator((2,), width=4, depth=2), jnp.ones((B, Z))) == generator
+    conditional = mlp.Generator((2,), width=4, depth=2, num_classes=3)
+    assert count(conditional, jnp.ones((B, Z)), LABELS) == generator + 3 * 4
+    discriminator = (2 * 4 + 4) + (4 * 4 + 4) + (4 + 1)
+    assert count(mlp.Discriminator(width=4, depth=2), jnp.ones((B, 2))) == discriminator
+    conditional = mlp.Discriminator(width=4, depth=2, num_classes=3)
+    assert count(conditional, jnp.ones((B, 2)), LABELS) == discriminator + 3 * 4
+
+
+# Families
+
+
+def traced(module, *inputs):
+    """Shapes and dtypes of outputs and variables, as training makes them."""
+    return jax.eval_shape(partial(module.init_with_output, train=True), jax.random.key(0), *inputs)
+
+
+def check_traced(out, variables, shape):
+    assert (out.shape, out.dtype) == (shape, "float32")
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
+
+
+@either_kind
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(("grid", "smallest"), [((8, 8), 2), ((28, 28), 4), ((32, 32), 4), ((64, 48), 4)])
+def test_dcgan_makes_and_judges_images_of_any_shape(grid, smallest, channels, num_classes):
+    shape, given = (*grid, channels), (LABELS,) if num_classes else ()
+    options = {"width": 4, "smallest": smallest, "num_classes": num_classes, "dtype": jnp.bfloat16}
+    check_traced(*traced(dcgan.Generator(shape, **options), jnp.ones((B, Z)), *given), (B, *shape))
+    discriminator = dcgan.Discriminator(shape, norm="batch", **options)
+    check_traced(*traced(discriminator, jnp.ones((B, *shape)), *given), (B,))
+
+
+@either_kind
+@pytest.mark.parametrize("shape", [(2,), (4, 5, 3)], ids=["points", "images"])
+def test_mlp_makes_and_judges_points_and_images(shape, num_classes):
+    given, options = (LABELS,) if num_classes else (), {"num_classes": num_classes, "dtype": jnp.bfloat16}
+    check_traced(*traced(mlp.Generator(shape, **options), jnp.ones((B, Z)), *given), (B, *shape))
+    check_traced(*traced(mlp.Discriminator(**options), jnp.ones((B, *shape)), *given), (B,))
+
+
+@each_case
+def test_outputs_are_finite_and_the_same_without_jit(name):
+    module, *inputs = cases(3)[name]
+    variables = init(module, *inputs)
+    jitted = apply(module, variables, *inputs)
+    assert jnp.isfinite(jitted).all() and jitted.std() > 0
+    plain = module.apply(variables, *inputs, train=False)
+    np.testing.assert_allclose(plain, jitted, rtol=1e-4, atol=1e-6)
+
+
+@each_case
+def test_bfloat16_is_close_to_float32_and_not_equal(name):
+    module, *inputs = cases()[name]
+    coarse, *_ = cases(dtype=jnp.bfloat16)[name]
+    variables = init(module, *inputs)
+    difference = distance(apply(coarse, variables, *inputs), apply(module, variables, *inputs))
+    assert 0 < difference < 0.03
+
+
+@pytest.mark.parametrize(
+    ("module", "bounded"),
+    [(dcgan.Generator(SMALL, width=4, smallest=2), True), (mlp.Generator(SMALL, squash=True), True),
+     (mlp.Generator(SMALL), False)],
+)  # fmt: skip
+def test_images_are_in_range_however_large_the_weights_and_points_are_free(module, bounded):
+    latents = normal(0, B, Z)
+    variables = jax.tree.map(lambda leaf: 30 * leaf, init(module, latents))
+    largest = jnp.abs(apply(module, variables, latents)).max()
+    assert (0.9 < largest <= 1) if bounded else largest > 2
+
+
+@each_case
+def test_labels_matter_and_only_to_their_own_example(name):
+    module, *inputs = cases(3)[name]
+    variables = init(module, *inputs)
+    before, after = (apply(module, variables, inputs[0], labels) for labels in (LABELS, LABELS.at[1].set(0)))
+    changed = (before != after).reshape(B, -1).any(axis=1)
+    assert changed.tolist() == [False, True, False]
+
+
+@each_case
+def test_labels_without_classes_are_refused(name):
+    module, *inputs = cases()[name]
+    with pytest.raises(ValueError, match=r"built for 0 classes and was given labels of shape \(3,\)"):
+        init(module, *inputs, LABELS)
+
+
+@each_case
+def test_classes_without_labels_are_refused(name):
+    module, *inputs = cases(3)[name]
+    with pytest.raises(ValueError, match="built for 3 classes and was given no labels.*num_classes=0 and"):
+        init(module, inputs[0])
+
+
+# Batch statistics
+
+
+@pytest.mark.parametrize(
+    ("norm", "train", "mixed"),
+    [("batch", True, True), ("batch", False, False), ("none", True, False), ("none", False, False)],
+)
+def test_a_discriminator_mixes_examples_only_where_it_trains_with_batch_norm(norm, train, mixed):
+    images = normal(0, B, *SMALL)
+    module = dcgan.Discriminator(SMALL, width=4, smallest=2, norm=norm)
+    variables = init(module, images)
+    before, after = (apply(module, variables, x, train=train) for x in (images, images.at[1].add(1.0)))
+    assert (before != after).tolist() == [mixed, True, mixed]
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_generator_mixes_examples_only_while_it_trains(train):
+    latents = normal(0, B, Z)
+    module = dcgan.Generator(SMALL, width=4, smallest=2)
+    variables = init(module, latents)
+    before, after = (apply(module, variables, x, train=train) for x in (latents, latents.at[1].add(1.0)))
+    assert (before != after).reshape(B, -1).any(axis=1).tolist() == [train, True, train]
+
+
+def test_statistics_move_a_tenth_of_the_way_while_training():
+    images = normal(0, B, *SMALL)
+    module = dcgan.Discriminator(SMALL, width=4, smallest=2, norm="batch")
+    variables = init(module, images)
+    _, updated = module.apply(variables, images, train=True, mutable=["batch_stats"])
+    _, kept = module.apply(variables, images, train=False, mutable=["batch_stats"])
+    params, (statistics,) = variables["params"], updated["batch_stats"].values()
+    x = layers.halve(images, params["ResamplingConv_0"]["kernel"])  # biases start at 0
+    x = layers.halve(jnp.where(x > 0, x, 0.2 * x), params["ResamplingConv_1"]["kernel"])
+    np.testing.assert_allclose(statistics["mean"], 0.1 * x.mean((0, 1, 2)), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(statistics["var"], 0.9 + 0.1 * x.var((0, 1, 2)), rtol=1e-5)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, kept["batch_stats"], variables["batch_stats"]))

@@ -1,0 +1,348 @@
+"""A run: what it leaves behind, and that stopping it anywhere changes nothing."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import chex
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import base
+from jaxgan import build, checkpoints, data, losses, pictures, report, training
+from jaxgan.observation import Diverged
+
+ROOT = Path(__file__).parents[1]
+
+
+def tiny(**changes):
+    """A run of a second: every kind of state (Adam, batch statistics, averages), every kind of noise."""
+    config = base.get_config()
+    config.steps, config.batch_size = 8, 8
+    config.data.flip = True
+    config.model.conditional = True
+    config.model.smallest, config.model.latent_size = 2, 4
+    config.model.generator.width = config.model.discriminator.width = 4
+    config.penalties.r1 = 0.1
+    config.parallel.devices = 1
+    config.log.every = config.sample.every = config.checkpoint.every = 2
+    config.checkpoint.keep = 10
+    config.sample.columns = 3
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.fixture(scope="module")
+def digits():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (50, 8, 8, 1), np.uint8)
+    return data.from_arrays(images, random.integers(0, 3, 50), classes=("a", "b", "c"))
+
+
+@pytest.fixture(scope="module")
+def straight(digits, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("straight")
+    return workdir, training.train(tiny(), workdir, source=digits, progress=False)
+
+
+def run(config, workdir, source, **options):
+    return training.train(config, workdir, source=source, progress=False, **options)
+
+
+def picture_size(workdir):
+    with Image.open(workdir / "samples.png") as picture:
+        return picture.size
+
+
+def test_a_run_leaves_what_it_promises(straight):
+    workdir, done = straight
+    names = {path.name for path in workdir.iterdir()}
+    assert names == {
+        *("samples.png", "progress.png", "curves.png", "samples", "tensorboard"),
+        *("metrics.jsonl", "config.json", "environment.json", "checkpoints"),
+    }
+    assert picture_size(workdir)[1] == 3 * 48 + 2 * pictures.GAP  # a row a class
+    assert sorted(p.name for p in (workdir / "samples").iterdir()) == [
+        f"step_{step:09d}.png" for step in (0, 2, 4, 6, 8)
+    ]
+    assert json.loads((workdir / "config.json").read_text())["model"]["latent_size"] == 4
+    assert {"jax", "flax", "jaxgan"} <= json.loads((workdir / "environment.json").read_text())[
+        "versions"
+    ].keys()
+    lines = report.read_metrics(workdir / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert [line["kimg"] for line in lines] == [0.016, 0.032, 0.048, 0.064]
+    assert {"loss/d", "loss/g", "penalty_r1/d", "fooled/g", "distance/sliced_wasserstein"} <= lines[0].keys()
+    assert (int(done.state.step), int(done.state.images), done.interrupted) == (8, 64, 0)
+
+
+@pytest.mark.parametrize("stop", [2, 4, 6])
+def test_a_resumed_run_equals_a_straight_one_bit_for_bit(straight, digits, tmp_path, stop):
+    run(tiny(steps=stop), tmp_path, digits)
+    resumed = run(tiny(), tmp_path, digits)
+    chex.assert_trees_all_equal(resumed.state, straight[1].state)
+
+
+@pytest.mark.parametrize("change", [{"data.placement": "host"}, {"log.every": 8, "sample.every": 4}])
+def test_what_moves_no_weight_moves_none(straight, digits, tmp_path, change):
+    chex.assert_trees_all_equal(run(tiny(**change), tmp_path, digits).state, straight[1].state)
+
+
+def test_steps_a_call_change_rounding_alone(straight, digits, tmp_path):
+    done = run(tiny(**{"parallel.steps_per_call": 2}), tmp_path, digits)
+    chex.assert_trees_all_close(done.state, straight[1].state, rtol=1e-3, atol=1e-4)
+    lines = report.read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+
+
+def test_a_finished_run_is_left_alone(straight, digits):
+    workdir, done = straight
+    before = sorted((p, p.stat().st_mtime_ns) for p in (workdir / "checkpoints").rglob("*"))
+    again = run(tiny(), workdir, digits)
+    chex.assert_trees_all_equal(again.state, done.state)
+    assert sorted((p, p.stat().st_mtime_ns) for p in (workdir / "checkpoints").rglob("*")) == before
+
+
+def test_a_longer_run_goes_on(straight, digits, tmp_path):
+    first = run(tiny(), tmp_path, digits)
+    longer = run(tiny(steps=10), tmp_path, digits)
+    assert (int(first.state.step), int(longer.state.step)) == (8, 10)
+    chex.assert_trees_all_equal(first.state, straight[1].state)
+
+
+def test_a_run_is_opened_without_its_data(straight):
+    workdir, done = straight
+    opened = training.open_run(workdir)
+    chex.assert_trees_all_equal(opened.state, done.state)
+    labels = [0, 1, 2, 1]
+    drawn = opened.sampler.draw(labels=labels, seed=3)
+    np.testing.assert_array_equal(drawn, done.sampler.draw(labels=labels, seed=3))
+    assert drawn.shape == (4, 8, 8, 1)
+    assert opened.sampler.classes == ("a", "b", "c")
+    assert int(training.open_run(workdir, step=4).state.step) == 4
+    assert opened.config.optimizer.generator.learning_rate == 2e-4
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+        training.open_run(workdir / "samples")
+
+
+def test_an_unconditional_run(digits, tmp_path):
+    done = run(tiny(**{"model.conditional": False, "steps": 2}), tmp_path, digits)
+    assert done.sampler.draw(5, seed=1).shape == (5, 8, 8, 1)
+    assert picture_size(tmp_path) == (3 * 48 + 2 * pictures.GAP, 8 * 48 + 7 * pictures.GAP)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"optimizer.generator.learning_rate": 1e-3}, "learning_rate: saved 0.0002, now 0.001"),
+        ({"loss": "hinge"}, "loss: saved 'non_saturating', now 'hinge'"),
+        ({"seed": 1}, "data, seed: saved 0, now 1"),
+        ({"batch_size": 16}, "batch_size: saved 8, now 16"),
+    ],
+)
+def test_a_contradicting_config_is_refused(straight, digits, change, said):
+    with pytest.raises(training.ResumeError, match=said):
+        run(tiny(**change), straight[0], digits)
+
+
+def test_other_data_is_refused(straight, digits):
+    arrays = digits.arrays
+    other = data.from_arrays(arrays["image"][::-1].copy(), arrays["label"], classes=digits.classes)
+    with pytest.raises(training.ResumeError, match="data, source: saved"):
+        run(tiny(), straight[0], other)
+
+
+def test_accepted_changes_go_on_and_keep_the_old_config(digits, tmp_path):
+    run(tiny(steps=4), tmp_path, digits)
+    change = {"optimizer.generator.learning_rate": 1e-5}
+    done = run(tiny(**change), tmp_path, digits, accept_changes=True)
+    assert int(done.state.step) == 8
+    old, new = (json.loads((tmp_path / name).read_text()) for name in ("config.1.json", "config.json"))
+    assert (old["optimizer"]["generator"]["learning_rate"], old["steps"]) == (2e-4, 4)
+    assert new["optimizer"]["generator"]["learning_rate"] == 1e-5
+
+
+def test_a_damaged_checkpoint_is_passed_over(straight, digits, tmp_path, caplog, monkeypatch):
+    run(tiny(steps=6), tmp_path, digits)
+    values = max((tmp_path / "checkpoints" / "6").rglob("d/*"), key=lambda path: path.stat().st_size)
+    content = bytearray(values.read_bytes())
+    content[len(content) // 2] ^= 1
+    values.write_bytes(content)
+    monkeypatch.setattr(logging.getLogger("jaxgan"), "propagate", True)  # whatever else has set
+    with caplog.at_level("WARNING", logger="jaxgan.checkpoints"):
+        resumed = run(tiny(), tmp_path, digits)
+    assert "damaged checkpoint" in caplog.text
+    chex.assert_trees_all_equal(resumed.state, straight[1].state)
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_run_that_diverges_stops_before_the_update(digits, tmp_path, monkeypatch, player):
+    run(tiny(steps=4), tmp_path, digits)
+    spoilt = losses.non_saturating._replace(**{player: lambda real, fake: fake * np.nan})
+    monkeypatch.setitem(build.LOSSES, "non_saturating", spoilt)
+    with pytest.raises(Diverged, match=rf"Step 5 was not made: the {player}'s loss is nan.*learning_rate"):
+        run(tiny(), tmp_path, digits)
+    with checkpoints.Checkpoints(tmp_path / "checkpoints") as saved:
+        assert saved.steps() == [2, 4]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_a_save_is_heeded_after_it(straight, digits, tmp_path, monkeypatch, number):
+    save = checkpoints.Checkpoints.save
+
+    def interrupted_save(self, step, *args, **options):
+        save(self, step, *args, **options)
+        if step == 4:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", interrupted_save)
+    stopped = run(tiny(), tmp_path, digits)
+    assert (stopped.interrupted, int(stopped.state.step)) == (number, 5)
+    resumed = run(tiny(), tmp_path, digits)
+    chex.assert_trees_all_equal(resumed.state, straight[1].state)
+
+
+# The command, in processes of its own
+
+
+def command(workdir, data_dir, *extra, steps=40):
+    flags = {
+        "steps": steps,
+        "batch_size": 8,
+        "data.data_dir": data_dir,
+        "model.generator.width": 4,
+        "model.discriminator.width": 4,
+        "log.every": 1,
+        "sample.every": 1000,
+        "checkpoint.every": 5,
+        "parallel.devices": 0,
+    }
+    return [
+        *(
+            sys.executable,
+            str(ROOT / "train.py"),
+            f"--config={ROOT}/configs/digits.py",
+            f"--workdir={workdir}",
+        ),
+        *(f"--config.{name}={value}" for name, value in flags.items()),
+        *extra,
+    ]
+
+
+ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": str(ROOT)}
+
+
+def launch(*arguments, **options):
+    return subprocess.Popen(
+        command(*arguments, **options),
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process, seconds=120):
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        raise AssertionError(f"still running after {seconds} s:\n{output}") from None
+    return process.returncode, output
+
+
+def wait_for(workdir, step, *processes, seconds=120):
+    """Until the step is in the run's metrics."""
+    path, deadline = Path(workdir) / "metrics.jsonl", time.monotonic() + seconds
+    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
+        if path.exists() and any(line["step"] >= step for line in report.read_metrics(path)):
+            return
+        time.sleep(0.02)
+    for process in processes:
+        process.kill()
+    raise AssertionError([process.communicate()[0] for process in processes])
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tfds")
+    data.open_source("tfds:digits", data_dir=directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(prepared, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    code, output = finish(launch(workdir, prepared))
+    assert code == 0, output
+    assert f"{workdir}: samples.png" in output
+    return training.open_run(workdir).state
+
+
+def test_killed_runs_lose_nothing_before_the_last_save(uninterrupted, prepared, tmp_path):
+    for step in (7, 23):
+        process = launch(tmp_path, prepared)
+        wait_for(tmp_path, step, process)
+        process.send_signal(signal.SIGKILL)
+        assert finish(process)[0] == -signal.SIGKILL
+    code, output = finish(launch(tmp_path, prepared))
+    assert code == 0, output
+    chex.assert_trees_all_equal(training.open_run(tmp_path).state, uninterrupted)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_save_and_exit(uninterrupted, prepared, tmp_path, number, expected):
+    process = launch(tmp_path, prepared)
+    wait_for(tmp_path, 7, process)
+    process.send_signal(number)
+    code, output = finish(process)
+    assert code == expected, output
+    assert "state saved" in output
+    stopped = int(training.open_run(tmp_path).state.step)
+    assert 7 <= stopped < 40
+    code, output = finish(launch(tmp_path, prepared))
+    assert code == 0, output
+    chex.assert_trees_all_equal(training.open_run(tmp_path).state, uninterrupted)
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("localhost", 0))
+        return server.getsockname()[1]
+
+
+def launch_two(workdir, prepared, **options):
+    port = free_port()
+    joined = (f"--coordinator=localhost:{port}", "--processes=2")
+    return [launch(workdir, prepared, *joined, f"--process={i}", **options) for i in range(2)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_two_processes_train_stop_together_and_go_on(uninterrupted, prepared, tmp_path, number):
+    both = launch_two(tmp_path, prepared)
+    wait_for(tmp_path, 7, *both)
+    both[1].send_signal(number)  # one hears it, both stop
+    ended = [finish(process) for process in both]
+    assert [code for code, _ in ended] == [128 + number] * 2, ended
+    assert 7 <= int(training.open_run(tmp_path).state.step) < 40
+    ended = [finish(process) for process in launch_two(tmp_path, prepared)]
+    assert [code for code, _ in ended] == [0, 0], ended
+    state = training.open_run(tmp_path).state
+    assert (int(state.step), int(state.images)) == (40, 320)
+    chex.assert_trees_all_close(state.generator.params, uninterrupted.generator.params, atol=0.02)
+
+
+def test_one_process_may_go_on_where_two_stopped(prepared, tmp_path):
+    ended = [finish(process) for process in launch_two(tmp_path, prepared, steps=5)]
+    assert [code for code, _ in ended] == [0, 0], ended
+    code, output = finish(launch(tmp_path, prepared, steps=10))
+    assert code == 0, output
+    assert int(training.open_run(tmp_path).state.step) == 10
