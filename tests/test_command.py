@@ -243,7 +243,7 @@ def test_auto_without_a_cluster_ends_with_code_2(command, monkeypatch, tmp_path)
     monkeypatch.setattr("jax.distributed.initialize", initialize)
     outcome = command(CONFIG, f"--workdir={tmp_path / 'run'}", "--coordinator=auto")
     assert outcome.code == 2
-    assert "--coordinator=auto: the processes of the run were not joined (coordinator_address should" in outcome.errors
+    assert "--coordinator=auto: the processes of the run were not joined (coordinator_addr" in outcome.errors
 
 
 # In a process of its own, from a cold start
