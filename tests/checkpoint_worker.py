@@ -64,14 +64,13 @@ def pair(directory, port, index):
 
 
 def flip_bit(directory, step):
-    """Flips a bit in the middle of the step's largest value file."""
+    """Flips a bit in the middle of each value file of the step, for some hold what nothing refers to."""
     import pathlib
 
-    files = (pathlib.Path(directory) / str(step) / "state").rglob("d/*")
-    path = max(files, key=lambda file: file.stat().st_size)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    for path in (pathlib.Path(directory) / str(step) / "state").rglob("d/*"):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
 
 
 def loud(directory):

@@ -1,0 +1,48 @@
+"""What the README says works, word for word."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_toy_in_a_pipeline_of_ones_own_covers_its_ring():
+    (toy,) = [block for block in blocks("python") if "make_train_step" in block]
+    assert len(toy.splitlines()) < 40
+    scope = {}
+    exec(toy, scope)
+    points = np.asarray(scope["points"])
+    assert points.shape == (1000, 2)
+    angles = np.arange(8) * np.pi / 4
+    centres = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    distances = np.linalg.norm(points[:, None] - centres, axis=-1)
+    near = distances.min(axis=1) < 0.2
+    assert near.mean() > 0.7
+    shares = np.bincount(distances.argmin(axis=1)[near], minlength=8) / 1000
+    assert (shares > 0.02).all(), shares
+
+
+def test_ones_own_arrays_train(tmp_path, monkeypatch):
+    (own,) = [block for block in blocks("python") if "from_arrays" in block]
+    monkeypatch.chdir(tmp_path)
+    own = own.replace("run =", "config.steps, config.parallel.devices = 1, 1\nrun =")
+    images = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 3), np.uint8)
+    scope = {"images": images, "labels": np.arange(70) % 3}
+    exec(own, scope)
+    assert scope["pictures"].shape == (16, 8, 8, 3)
+
+
+def test_files_and_configs_that_are_named_exist():
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(
+        r"`((?:jaxgan|configs)/[\w/]+\.py)`", README
+    ):
+        assert (ROOT / path).exists(), path
+    table = re.findall(r"^\| `(\w+\.py)` \|", README, flags=re.MULTILINE)
+    assert set(table) | {"base.py"} == {path.name for path in (ROOT / "configs").glob("*.py")}
