@@ -4,6 +4,7 @@
 """
 
 import itertools
+import pathlib
 import sys
 
 import jax
@@ -14,8 +15,9 @@ from jaxgan.checkpoints import Checkpoints
 
 
 def filled(step):
-    """A state whose every value says its step."""
+    """A state whose values say its step, but for noise, too long for the index to hold it."""
     return {
+        "noise": jnp.asarray(np.random.default_rng(0).normal(size=1000), jnp.float32),
         "params": [jnp.full((300, 200), step, jnp.float32) for _ in range(4)],
         "step": jnp.int32(step),
     }
@@ -64,13 +66,12 @@ def pair(directory, port, index):
 
 
 def flip_bit(directory, step):
-    """Flips a bit in the middle of each value file of the step, for some hold what nothing refers to."""
-    import pathlib
-
+    """Flips a bit in each of the step's files of values, and leaves the index of them whole."""
     for path in (pathlib.Path(directory) / str(step) / "state").rglob("d/*"):
         data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 1
-        path.write_bytes(data)
+        if not data.startswith(bytes.fromhex("0cdb20de")):  # a node of OCDBT's tree
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
 
 
 def loud(directory):

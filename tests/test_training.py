@@ -13,6 +13,7 @@ from pathlib import Path
 import chex
 import numpy as np
 import pytest
+from checkpoint_worker import flip_bit
 from PIL import Image
 
 from configs import base
@@ -171,10 +172,7 @@ def test_accepted_changes_go_on_and_keep_the_old_config(digits, tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over(straight, digits, tmp_path, caplog, monkeypatch):
     run(tiny(steps=6), tmp_path, digits)
-    for values in (tmp_path / "checkpoints" / "6" / "state").rglob("d/*"):
-        content = bytearray(values.read_bytes())
-        content[len(content) // 2] ^= 1
-        values.write_bytes(content)
+    flip_bit(tmp_path / "checkpoints", 6)
     monkeypatch.setattr(logging.getLogger("jaxgan"), "propagate", True)  # whatever else has set
     with caplog.at_level("WARNING", logger="jaxgan.checkpoints"):
         resumed = run(tiny(), tmp_path, digits)
