@@ -57,7 +57,7 @@ def _read_flags(argv: list[str]) -> str:
 
 
 def _run() -> int:
-    from jaxgan import parallel, preview, training
+    from jaxgan import parallel, preview, records, training
     from jaxgan.checkpoints import CheckpointError
     from jaxgan.observation import Diverged
 
@@ -67,7 +67,7 @@ def _run() -> int:
             print(preview.preview(CONFIG.value))
             return 0
         run = training.train(CONFIG.value, str(WORKDIR.value), accept_changes=ACCEPT.value)
-    except (parallel.BackendError, training.ResumeError, CheckpointError) as error:
+    except (parallel.BackendError, records.ResumeError, CheckpointError) as error:
         return _refuse(error)
     except Diverged as error:
         print(error, file=sys.stderr)

@@ -62,7 +62,11 @@ def _real(run: training.Run, npz: str | None) -> tuple[np.ndarray, ...]:
         images, labels = images[order], labels[order]
         cut = min(TRAINED_ON, len(images) * 4 // 5)
         return images[:cut], labels[:cut], images[cut : cut + 2000], labels[cut : cut + 2000]
-    source = {split: data.open_source(run.config.data.source, split=split) for split in ("train", "test")}
+    where = run.config.data.data_dir or None
+    source = {
+        split: data.open_source(run.config.data.source, split=split, data_dir=where)
+        for split in ("train", "test")
+    }
     train, test = (source[split].gather(np.arange(len(source[split]))) for split in source)
     every = max(1, len(train["image"]) // TRAINED_ON)
     return train["image"][::every], train["label"][::every], test["image"], test["label"]

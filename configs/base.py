@@ -16,7 +16,7 @@ def optimizer() -> ConfigDict:
             b2=0.999,  # adam: decay of the squared gradients' average
             decay=0.9,  # rmsprop: decay of the squared gradients' average
             momentum=0.0,  # sgd and rmsprop
-            schedule="constant",  # constant, linear or cosine: from learning_rate to 0 over the run
+            schedule="constant",  # constant, linear or cosine: to 0 over the most updates the run can make
             warmup=0,  # updates of this player over which the rate climbs from 0
         )
     )

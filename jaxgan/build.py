@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from jaxgan import config as configs
 from jaxgan import data, steps
+from jaxgan.alternation import PLAYERS, Phase, PlayerName, reached
 from jaxgan.config import Config
 from jaxgan.losses import LOSSES
 from jaxgan.models import dcgan, mlp
@@ -67,13 +68,13 @@ def make_optimizer(config: Config, updates: int) -> optax.GradientTransformation
     }[config.name]()
 
 
-def make_alternation(config: Config) -> tuple[steps.Phase, ...]:
+def make_alternation(config: Config) -> tuple[Phase, ...]:
     """The phases of one training step."""
 
-    def phase(player: steps.PlayerName) -> steps.Phase:
+    def phase(player: PlayerName) -> Phase:
         fields = config.alternation[player]
-        until = steps.reached(player, fields.until, fields.target) if fields.until else None
-        return steps.Phase(player, fields.steps, until)
+        until = reached(player, fields.until, fields.target) if fields.until else None
+        return Phase(player, fields.steps, until)
 
     return tuple(phase(player) for player in config.alternation.phases)
 
@@ -90,8 +91,8 @@ def make_game(
         discriminator=discriminator,
         loss=LOSSES[config.loss],
         optimizers={
-            name: make_optimizer(config.optimizer[name], configs.updates(flat, name))
-            for name in steps.PLAYERS
+            name: make_optimizer(config.optimizer[name], max(1, configs.updates(flat, name)))
+            for name in PLAYERS
         },
         penalties={
             name: penalty._replace(weight=config.penalties[name])

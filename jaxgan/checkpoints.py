@@ -170,15 +170,16 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         self.wait()
         return _steps(self.directory)
 
-    def latest_record(self) -> dict[str, Any] | None:
-        """The record of the newest step with a sound manifest, or None where there is no step.
+    def record(self, *, step: int | None = None) -> dict[str, Any] | None:
+        """The record of a step, or of the newest with a sound manifest; None where there is no step.
 
         Needs no target and reads no values: a resume under another config can be refused early.
 
         Raises:
-          CheckpointError: there are steps, and none has a sound manifest.
+          CheckpointError: there are steps, and none, or not the one asked for, has a sound manifest.
         """
-        return self._newest_sound(self.steps(), lambda step: read_manifest(self.directory, step)["record"])
+        steps = self._among_steps(step)
+        return self._newest_sound(steps, lambda each: read_manifest(self.directory, each)["record"])
 
     def restore(self, target: Any, *, step: int | None = None) -> Restored | None:
         """Restores the newest sound step, saved on any number of devices.
@@ -198,14 +199,16 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             dtypes are not the target's.
         """
         self.close()
+        steps = self._among_steps(step)
+        restored = self._newest_sound(steps, lambda each: _load(self.directory, each, target))
+        self._resumed = restored.step if restored else math.inf
+        return restored
+
+    def _among_steps(self, step: int | None) -> list[int]:
         steps = self.steps()
         if step is not None and step not in steps:
             raise CheckpointError(f"step {step} is not in {self.directory}, which has {steps}")
-        restored = self._newest_sound(
-            steps if step is None else [step], lambda each: _load(self.directory, each, target)
-        )
-        self._resumed = restored.step if restored else math.inf
-        return restored
+        return steps if step is None else [step]
 
     def _newest_sound(self, steps: Sequence[int], read: Callable[[int], _T]) -> _T | None:
         reasons = []

@@ -47,6 +47,8 @@ def wrong_workdir(workdir: str | None) -> str:
     """What is wrong with a run's directory, or nothing: it must be one that can be made and written."""
     if not workdir:
         return ""
+    if "://" in workdir:
+        return f"--workdir={workdir} cannot be used: runs are written to mounted directories; give a path."
     path = there = os.path.abspath(workdir)
     while not os.path.lexists(there):
         there = os.path.dirname(there)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxgan import data, parallel
+from jaxgan.alternation import PLAYERS, PlayerName
 from jaxgan.losses import LOSSES
 from jaxgan.models import dcgan
 from jaxgan.penalties import PENALTIES
-from jaxgan.steps import PLAYERS, PlayerName
 
 Config = Any  # an ml_collections.ConfigDict, or anything with its fields as attributes and items
 
@@ -98,7 +98,7 @@ RULES: dict[str, Rule] = {
     "parallel.runner": _one_of(*parallel.RUNNERS),
     "parallel.devices": _integer(0),
     "parallel.steps_per_call": _integer(1),
-    "log.every": _integer(1),
+    "log.every": _integer(1, 10_000),
     "sample.every": _integer(1),
     "sample.columns": _integer(1, 100),
     "sample.labels": Rule(
@@ -214,6 +214,10 @@ def _relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
             f"try {max(batch // max(devices, 1), 1) * devices}.",
         ),
         (
+            norm == "none" or flat["model.family"] == "dcgan",
+            f"model.discriminator.norm is {norm!r}, which only model.family='dcgan' knows; set it to 'none'.",
+        ),
+        (
             not (penalised and norm == "batch"),
             f"penalties.{penalised and penalised[0]} needs the gradient of each example's own logit, and "
             "model.discriminator.norm='batch' mixes examples; set the norm to 'none' or the penalty to 0.",
@@ -231,6 +235,18 @@ def _relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
         )
         for p in PLAYERS
     ]
+    relations += [
+        (
+            not flat[f"alternation.{p}.until"] or flat[f"alternation.{p}.steps"] > 1,
+            f"alternation.{p}.until is {flat[f'alternation.{p}.until']!r}, but its phase makes one update "
+            f"whatever comes of it; set alternation.{p}.steps, the most that it may make, above 1.",
+        )
+        for p in PLAYERS
+    ]
+    images, most = max(updates(flat, "discriminator"), flat["steps"]) * batch, 2**31 - 1
+    relations.append(
+        (images <= most, f"steps make {images:,} images to be shown; an int32 counts to {most:,}. Lower it.")
+    )
     return relations
 
 

@@ -57,7 +57,7 @@ def non_saturating_generator(real_logits: jax.Array, fake_logits: jax.Array) -> 
 
 
 def hinge_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))). Source: Lim & Ye 2017, eq. 4."""
+    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))). Source: Lim & Ye 2017; Miyato et al. 2018, eq. 16."""
     return nn.relu(1.0 - real_logits) + nn.relu(1.0 + fake_logits)
 
 
@@ -82,7 +82,7 @@ def wasserstein_discriminator(real_logits: jax.Array, fake_logits: jax.Array) ->
 def critic_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """-D(G(z)), the generator of the hinge and of the Wasserstein loss.
 
-    Source: Arjovsky et al. 2017, algorithm 1; Lim & Ye 2017, eq. 5.
+    Source: Arjovsky et al. 2017, algorithm 1; Miyato et al. 2018 (spectral normalisation), eq. 17.
     """
     return -fake_logits
 

@@ -1,5 +1,6 @@
 """What is seen of a run while it trains: its metrics and its pictures."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from jaxgan.data import Source, to_float
 from jaxgan.metrics import distances
 from jaxgan.sampling import Sampler
 
-MEASURED = 1024  # samples, and real images, that a distance compares
+MEASURED = 1024  # samples, and real images, that a distance compares, of up to 64x64x3;
+MEASURED_VALUES = MEASURED * 64 * 64 * 3  # of larger ones fewer, but not less than
+MIN_MEASURED = 64
 STRIP = 4  # grids in the strip over time
 
 
@@ -141,7 +144,8 @@ def measure(sampler: Sampler, source: Source, *, seed: int) -> dict[str, float]:
 
     `distance/sliced_wasserstein`: of pixels in [-1, 1]; see `metrics.distances.sliced_wasserstein`.
     """
-    index = np.linspace(0, len(source) - 1, min(MEASURED, len(source))).astype(int)
+    count = min(MEASURED, len(source), max(MIN_MEASURED, MEASURED_VALUES // math.prod(source.image_shape)))
+    index = np.linspace(0, len(source) - 1, count).astype(int)
     real = source.gather(index)
     if sampler.classes:
         drawn = sampler.draw(labels=real["label"], seed=seed)

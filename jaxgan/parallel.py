@@ -21,6 +21,8 @@ AXIS = "data"
 RunnerName = Literal["jit", "shard_map", "pmap"]
 RUNNERS = ("jit", "shard_map", "pmap")
 
+HEARTBEAT = 60  # seconds after which the other processes give up on one that is silent
+
 # A chunk's leaves are [S,n,B,...]: S steps of n batches, examples third.
 _EXAMPLES = 2
 
@@ -29,7 +31,8 @@ class Runner(NamedTuple):
     """A compiled training step and how to bring arrays to it.
 
     Attributes:
-      run: (state, resident, chunk, key) -> (state, metrics [S]); the given state is consumed.
+      run: (state, resident, chunk, key) -> (state, metrics [S]); the given state is consumed, except by
+        `pmap`, which cannot donate what it broadcasts and so holds the state twice.
       replicate: a pytree of host arrays (the same in every process) -> on every device.
       split: a chunk of host arrays, this process's share [S,n,B/processes,...] -> split over devices.
       replicated: the sharding of the state.
@@ -65,7 +68,7 @@ def start(coordinator: str | None, processes: int | None = None, process: int | 
         return
     address = None if coordinator == "auto" else coordinator
     try:
-        jax.distributed.initialize(address, processes, process)
+        jax.distributed.initialize(address, processes, process, heartbeat_timeout_seconds=HEARTBEAT)
     except (RuntimeError, ValueError) as error:
         raise BackendError(
             f"--coordinator={coordinator}: the processes of the run were not joined ({error}); give "

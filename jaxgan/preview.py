@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jaxgan import config as configs
-from jaxgan import report, steps, training
+from jaxgan import steps, training
 from jaxgan.config import Config
 from jaxgan.data import Source
 from jaxgan.state import GANState, Network, Player
@@ -29,7 +29,9 @@ def preview(config: Config) -> str:
         "Config": [f"{name} = {value!r}" for name, value in configs.flatten(config).items()],
         "Data": [_data(setup.source, config)],
         "Networks": _networks(setup.game, state, setup.source),
-        "Devices": report.environment()["devices"],
+        "Devices": [
+            f"{device} ({device.device_kind})" for device in setup.runner.replicated.mesh.devices.flat
+        ],
         "One call of the training step, compiled": _costs(step, config),
     }
     lines = ([f"{title}:", *(f"  {line}" for line in part)] for title, part in sections.items())

@@ -1,5 +1,6 @@
 """Images from a trained generator."""
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +15,8 @@ from jaxgan.state import Network, Variables
 from jaxgan.steps import Game
 from jaxgan.tasks.synthesis import Given, draw_latents
 
-BATCH = 256  # images made at a time
+BATCH = 256  # images made at a time, of up to 64x64 pixels; of larger ones fewer
+PIXELS = BATCH * 64 * 64
 
 
 class Sampler(NamedTuple):
@@ -49,15 +51,22 @@ class Sampler(NamedTuple):
             range.
         """
         labels = None if labels is None else np.asarray(labels)
-        total = self._checked(count, labels)
-        key, images = jax.random.key(seed), []
-        for start in range(0, total, BATCH):
-            index = np.arange(start, start + BATCH)  # the last batch is filled up: one compilation
+        total, batch = self._checked(count, labels), self._batch()
+        # Training takes the halves of its key's split, which are those folded with 0 and 1.
+        key, images = jax.random.fold_in(jax.random.key(seed), 2), []
+        for start in range(0, total, batch):
+            index = np.arange(start, start + batch)  # the last batch is filled up: one compilation
             keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
-            part = None if labels is None else jnp.asarray(np.resize(labels[start : start + BATCH], BATCH))
+            part = None if labels is None else jnp.asarray(np.resize(labels[start : start + batch], batch))
             made = to_uint8(self.generate(draw_latents(keys, self.latent_size), part))
             images.append(np.asarray(made)[: total - start])
         return np.concatenate(images)
+
+    def _batch(self) -> int:
+        """How many images are made at a time."""
+        label = jnp.zeros(1, jnp.int32) if self.classes else None
+        image = jax.eval_shape(self.generate, jnp.zeros((1, self.latent_size)), label)
+        return min(BATCH, max(1, PIXELS // math.prod(image.shape[1:3])))
 
     def _checked(self, count: int | None, labels: np.ndarray | None) -> int:
         """How many images are asked for, if they can be drawn."""

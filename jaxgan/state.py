@@ -29,7 +29,7 @@ class GANState(struct.PyTreeNode):
 
     Attributes:
       step: int32 [], training steps done, each a whole alternation.
-      images: int32 [], real images shown to the discriminator.
+      images: int32 [], real images shown, each batch of a step counted once.
       generator: the generator.
       discriminator: the discriminator.
       ema: the generator's variables averaged over time, batch statistics included.

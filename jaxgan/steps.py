@@ -2,19 +2,20 @@
 
 Everything here is pure and written for one device's share of a batch. Under `jax.jit` the share is the whole
 batch; under `jax.shard_map(..., check_vma=False)` or `jax.pmap`, `Game.axis_name` names the mapped axis, and
-gradients, metrics and batch statistics are averaged over it. All randomness of an example comes from the
-run's key, the step, the phase, the update and the example's index in the global batch, so that the number
-of devices changes nothing but rounding.
+gradients and metrics are averaged over it, and modules built with the same `axis_name` average their batch
+statistics. All randomness of an example comes from the run's key, the step, the phase, the update and the
+example's index in the global batch, so that the number of devices changes nothing but rounding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from jaxgan.alternation import ALTERNATE, Phase, PlayerName, batches_per_step, updates_per_step
 from jaxgan.losses import Loss
 from jaxgan.penalties import Penalty
 from jaxgan.state import GANState, Network, Player, Variables, collections
@@ -22,8 +23,6 @@ from jaxgan.tasks import Task
 
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[[GANState, Any, jax.Array], tuple[GANState, Metrics]]
-PlayerName = Literal["generator", "discriminator"]
-PLAYERS: tuple[PlayerName, ...] = ("generator", "discriminator")
 
 
 class Game(NamedTuple):
@@ -31,8 +30,8 @@ class Game(NamedTuple):
 
     Attributes:
       task: what G is given and D judges.
-      generator: Linen module.
-      discriminator: Linen module.
+      generator: Linen module, deterministic: its noise is among its inputs.
+      discriminator: Linen module, deterministic too.
       loss: what each player minimises.
       optimizers: an optax transformation for each player.
       penalties: added to the discriminator's loss, by name.
@@ -50,44 +49,6 @@ class Game(NamedTuple):
     axis_name: str | None = None
 
 
-class Phase(NamedTuple):
-    """A number of updates of one player.
-
-    Attributes:
-      player: whose turn it is.
-      steps: updates; with `until`, the most that may be made.
-      until: metrics of the update just made -> bool [], the phase ends when it holds.
-    """
-
-    player: PlayerName
-    steps: int = 1
-    until: Callable[[Metrics], jax.Array] | None = None
-
-
-# Source: Goodfellow et al. 2014, algorithm 1 with k = 1.
-ALTERNATE = (Phase("discriminator"), Phase("generator"))
-
-
-def reached(
-    player: PlayerName, metric: Literal["accuracy", "fooled"], target: float
-) -> Callable[[Metrics], jax.Array]:
-    """A `Phase.until`: the metric has got to the target, in the player's favour.
-
-    Args:
-      player: whose phase it is. The discriminator wants accuracy up and fooled down, the generator the
-        other way round.
-      metric: 'accuracy' or 'fooled', shares in [0, 1].
-      target: where the phase ends; the update that reaches it is the last.
-    """
-    rising = (player == "discriminator") == (metric == "accuracy")
-    return lambda metrics: metrics[metric] >= target if rising else metrics[metric] <= target
-
-
-def batches_per_step(alternation: Sequence[Phase]) -> int:
-    """The leading axis of a training step's batch: update i of every phase takes batch i."""
-    return max(phase.steps for phase in alternation)
-
-
 def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
     """The state before the first step. Call it under `jit`: it traces both networks once.
 
@@ -99,7 +60,8 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
     Returns:
       GANState; the average of the generator's variables starts as a copy of them.
     """
-    generator_key, discriminator_key, example_key = jax.random.split(key, 3)
+    init_key, _ = jax.random.split(key)  # the other half is the training step's
+    generator_key, discriminator_key, example_key = jax.random.split(init_key, 3)
     batch = jax.tree.map(lambda leaf: leaf[0], batch)
     example = game.task.prepare(batch, _example_keys(example_key, batch, None))
     generator = Network(game.generator, train=True, key=generator_key)
@@ -204,58 +166,72 @@ def make_train_step(
 
     Returns:
       train_step(state, batch, key) -> (state, metrics), pure. `batch` has leaves [n,B,...] with
-      n = batches_per_step(alternation): update i of a phase takes batch[i]. `key` is the run's, the same
+      n = batches_per_step(alternation), which says who takes which. `key` is the run's, the same
       at every step. Metrics are those of each player's last update, named `loss/d`, `loss/g` and so on,
-      `updates/d`, `updates/g`, and `images`, those shown to the discriminator so far. If a loss or a gradient
-      was not finite, `finite/d` or `finite/g` is False and the state is returned as it came.
+      `updates/d`, `updates/g`, and `images`, those shown so far. If a loss or a gradient was not finite,
+      `finite/d` or `finite/g` is False and the state is returned as it came.
 
     Raises:
       ValueError: no phases, or one of less than one step.
     """
-    if not alternation or batches_per_step(alternation) < 1 or any(p.steps < 1 for p in alternation):
+    if not alternation or any(phase.steps < 1 for phase in alternation):
         raise ValueError(f"An alternation needs phases of at least one step each, got {alternation}.")
+    count = batches_per_step(alternation)
 
     def train_step(state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
         batch = jax.tree.map(jnp.asarray, batch)
-        _check_batch(batch, batches_per_step(alternation))
-        step_key = jax.random.fold_in(key, state.step)
-        new, metrics = state, dict[str, jax.Array]()
-        finite, batches = jnp.bool_(True), jnp.int32(0)
+        _check_batch(batch, count)
+        _, run_key = jax.random.split(key)
+        step_key = jax.random.fold_in(run_key, state.step)
+        new, last = state, dict[PlayerName, Metrics]()
         for index, phase in enumerate(alternation):
             phase_key = jax.random.fold_in(step_key, index)
-            new, measured, updates = _run_phase(game, phase, new, batch, phase_key)
-            measured["updates"] = updates
-            metrics |= {f"{name}/{phase.player[0]}": value for name, value in measured.items()}
-            finite, batches = finite & measured["finite"], jnp.maximum(batches, updates)
-        images = batches * _batch_size(batch) * _devices(game.axis_name)
+            first = updates_per_step(alternation[:index], phase.player)
+            new, metrics = _run_phase(game, phase, new, batch, phase_key, first=first)
+            if before := last.get(phase.player):
+                metrics["updates"] += before["updates"]
+                metrics["finite"] &= before["finite"]
+            last[phase.player] = metrics
+        updates, finite = (jnp.stack([last[p][name] for p in last]) for name in ("updates", "finite"))
+        images = jnp.minimum(updates.max(), count) * _batch_size(batch) * _devices(game.axis_name)
         ema = _average(state.ema, new.generator.variables, images, ema_half_life)
         new = new.replace(step=state.step + 1, images=state.images + images, ema=ema)
-        new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
-        return new, metrics | {"images": new.images}
+        new = jax.tree.map(lambda after, before: jnp.where(finite.all(), after, before), new, state)
+        named = {f"{name}/{player[0]}": x for player, metrics in last.items() for name, x in metrics.items()}
+        return new, named | {"images": new.images}
 
     return train_step
 
 
 def _run_phase(
-    game: Game, phase: Phase, state: GANState, batch: Any, key: jax.Array
-) -> tuple[GANState, Metrics, jax.Array]:
-    """The state, the last update's metrics and the number of updates made, int32 []."""
+    game: Game, phase: Phase, state: GANState, batch: Any, key: jax.Array, *, first: int
+) -> tuple[GANState, Metrics]:
+    """The state and the last update's metrics, with `updates`, the number of those made, int32 [].
+
+    Update i takes batch first + i, and after the last batch the first one again.
+    """
 
     def update(state: GANState, i: jax.Array) -> tuple[GANState, Metrics]:
-        part = jax.tree.map(lambda leaf: leaf[i], batch)
-        return UPDATES[phase.player](game, state, part, jax.random.fold_in(key, i))
+        part = jax.tree.map(lambda leaf: leaf[(first + i) % len(leaf)], batch)
+        new, metrics = UPDATES[phase.player](game, state, part, jax.random.fold_in(key, i))
+        return new, metrics | {"updates": i + 1}
 
-    def unfinished(carry: tuple[GANState, Metrics, jax.Array]) -> jax.Array:
-        _, metrics, done = carry
-        more = (done < phase.steps) & metrics["finite"]
-        return more if phase.until is None else more & ~phase.until(metrics)
+    def unfinished(carry: tuple[GANState, Metrics]) -> jax.Array:
+        _, metrics = carry
+        more = (metrics["updates"] < phase.steps) & metrics["finite"]
+        if phase.until is not None:
+            more &= ~phase.until(metrics)
+        return more | (metrics["updates"] == 0)
 
-    def again(carry: tuple[GANState, Metrics, jax.Array]) -> tuple[GANState, Metrics, jax.Array]:
-        state, _, done = carry
-        return *update(state, done), done + 1
+    def again(carry: tuple[GANState, Metrics]) -> tuple[GANState, Metrics]:
+        state, metrics = carry
+        return update(state, metrics["updates"])
 
-    carry = *update(state, jnp.int32(0)), jnp.int32(1)
-    return jax.lax.while_loop(unfinished, again, carry) if phase.steps > 1 else carry
+    if phase.steps == 1:
+        return update(state, jnp.int32(0))
+    _, metrics = jax.eval_shape(update, state, jnp.int32(0))
+    none = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
+    return jax.lax.while_loop(unfinished, again, (state, none))
 
 
 def _descend(
@@ -302,7 +278,10 @@ def _decisions(loss: Loss, real_logits: jax.Array, fake_logits: jax.Array) -> Me
 
 
 def _average(average: Variables, variables: Variables, images: jax.Array, half_life: float) -> Variables:
-    """Exponential moving average with a half-life in images. Source: Karras et al. 2018, section B."""
+    """Exponential moving average. Source: Karras et al. 2018 (progressive GANs), appendix A.1.
+
+    The decay is given as a half-life in images, so that it does not depend on the batch's size.
+    """
     weight = -jnp.expm1(-jnp.log(2.0) * images / half_life) if half_life else 1.0
     return optax.incremental_update(variables, average, weight)
 
@@ -314,11 +293,11 @@ def _example_keys(key: jax.Array, batch: Any, axis_name: str | None) -> jax.Arra
     return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(size))
 
 
-def _check_batch(batch: Any, updates: int) -> None:
-    wrong = [leaf.shape for leaf in jax.tree.leaves(batch) if leaf.ndim < 2 or len(leaf) < updates]
+def _check_batch(batch: Any, batches: int) -> None:
+    wrong = [leaf.shape for leaf in jax.tree.leaves(batch) if leaf.ndim < 2 or len(leaf) != batches]
     if wrong:
         given = ", ".join(f"[{','.join(map(str, shape))}]" for shape in wrong)
-        raise ValueError(f"This alternation takes a batch with leaves [{updates},B,...]; got {given}.")
+        raise ValueError(f"This alternation takes a batch with leaves [{batches},B,...]; got {given}.")
 
 
 def _batch_size(batch: Any) -> int:

@@ -9,18 +9,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import build, data, files, parallel, report, steps
+from jaxgan import alternation, build, data, parallel, records, report, steps
 from jaxgan import config as configs
-from jaxgan.checkpoints import Checkpoints
+from jaxgan.checkpoints import Checkpoints, Restored
 from jaxgan.config import Config
 from jaxgan.interrupts import Interrupts
 from jaxgan.observation import Album, Watch, measure
 from jaxgan.sampling import Sampler, make_sampler
 from jaxgan.state import GANState
-
-
-class ResumeError(ValueError):
-    """The run in the directory was made under another config or data set."""
 
 
 class Setup(NamedTuple):
@@ -79,19 +75,19 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
     configs.check_devices(config, len(devices), jax.process_count())
     axis_name = parallel.axis_name(config.parallel.runner)
     game = build.make_game(config, source.image_shape, len(source.classes), axis_name=axis_name)
-    alternation = build.make_alternation(config)
+    phases = build.make_alternation(config)
     stream = data.make_stream(
         source,
         seed=config.seed,
         batch_size=config.batch_size,
-        updates=steps.batches_per_step(alternation),
+        updates=alternation.batches_per_step(phases),
         steps_per_call=config.parallel.steps_per_call,
         placement=config.data.placement,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
     runner = parallel.make_runner(
-        steps.make_train_step(game, alternation=alternation, ema_half_life=config.ema.half_life),
+        steps.make_train_step(game, alternation=phases, ema_half_life=config.ema.half_life),
         runner=config.parallel.runner,
         devices=devices[: config.parallel.devices or None],
         load=stream.load,
@@ -131,16 +127,17 @@ def train(
       Diverged: a loss or a gradient was not finite.
     """
     setup, workdir = set_up(config, source), Path(workdir).absolute()
-    record = _record(config, setup)
+    records.refuse_foreign(workdir)
+    record = records.make_record(config, setup.source, setup.stream)
     with Interrupts() as interrupts, open_checkpoints(workdir, config) as checkpoints:
-        saved = checkpoints.latest_record()
-        if saved and not accept_changes:
-            _refuse_contradictions(workdir, saved, record, config)
-        restored = checkpoints.restore(_target(setup)) if saved else None
+        restored = _resume(checkpoints, setup, None if accept_changes else record)
         state, step = (restored.state, restored.step) if restored else (setup.init(), 0)
-        primary = jax.process_index() == 0
+        stop, primary = 0, jax.process_index() == 0
+        if step >= config.steps:
+            return Run(config, jax.device_get(state), setup.sampler(state))
+        records.check_start(step, config)
         if primary:
-            _write_start(workdir, record)
+            records.write_start(workdir, record)
         with report.Log(
             workdir, total_steps=config.steps, start_step=step, progress=progress, active=primary
         ) as log:
@@ -149,7 +146,7 @@ def train(
             album = Album(workdir, log, labels=rows, columns=columns, seed=config.seed)
             if primary and step == 0:
                 album.add(step, setup.sampler(state))
-            resident, stop = setup.runner.replicate(setup.stream.resident), 0
+            resident = setup.runner.replicate(setup.stream.resident)
             chunks = setup.stream.iterate(step)
             while step < config.steps and not stop:
                 chunk = setup.runner.split(next(chunks))
@@ -187,19 +184,25 @@ def open_run(workdir: str | Path, *, step: int | None = None) -> Run:
       CheckpointError: none is sound.
     """
     with Checkpoints(Path(workdir) / "checkpoints") as checkpoints:
-        record = checkpoints.latest_record()
+        record = checkpoints.record(step=step)
         if record is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint; train a run there first.")
-        config = ConfigDict(configs.nested(configs.flatten(record["config"])))
-        shape, classes = tuple(record["image_shape"]), tuple(record["classes"])
-        game = build.make_game(config, shape, len(classes))
-        target = jax.eval_shape(
-            partial(steps.init_state, game, example_batch(shape, classes)), jax.random.key(0)
-        )
+        _, game, classes = _recorded(record)
+        batch = example_batch(tuple(record["image_shape"]), classes)
+        target = jax.eval_shape(partial(steps.init_state, game, batch), jax.random.key(0))
         restored = checkpoints.restore(target, step=step)
     assert restored is not None  # there was a record
+    config, game, classes = _recorded(restored.record)  # of an older step, where the newest is damaged
     state = jax.device_get(restored.state)
     return Run(config, state, _sampler_of(config, game, classes)(state))
+
+
+def _recorded(record: dict[str, Any]) -> tuple[Config, steps.Game, tuple[str, ...]]:
+    """A saved run's config, game and classes."""
+    config = ConfigDict(configs.nested(configs.flatten(record["config"])))
+    configs.check(config)
+    classes = tuple(record["classes"])
+    return config, build.make_game(config, tuple(record["image_shape"]), len(classes)), classes
 
 
 def example_batch(shape: tuple[int, ...], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -240,39 +243,13 @@ def _rows(config: Config, classes: tuple[str, ...]) -> list[int]:
     return list(config.sample.labels or range(min(len(classes), configs.ROWS)))
 
 
-def _record(config: Config, setup: Setup) -> dict[str, Any]:
-    """What is saved beside a state: enough to open it, and to see what it was trained on."""
-    return {
-        "config": configs.nested(configs.flatten(config)),
-        "stream": setup.stream.fingerprint,
-        "image_shape": setup.source.image_shape,
-        "classes": setup.source.classes,
-        "environment": report.environment(),
-    }
-
-
-def _refuse_contradictions(
-    workdir: Path, saved: dict[str, Any], record: dict[str, Any], config: Config
-) -> None:
-    differences = configs.differences(saved["config"], config)
-    old, new = saved["stream"], record["stream"]
-    differences += [
-        f"data, {name}: saved {old.get(name)!r}, now {new[name]!r}"
-        for name in new
-        if old.get(name) != new[name]
-    ]
-    if differences:
-        raise ResumeError(
-            f"{workdir} holds a run that was made otherwise:\n  "
-            + "\n  ".join(differences)
-            + "\nPut these back, give the new run a --workdir of its own, or go on from the "
-            "checkpoint all the same with --accept_changes."
-        )
-
-
-def _write_start(workdir: Path, record: dict[str, Any]) -> None:
-    """`config.json` and `environment.json` of this start; those of earlier ones stay, numbered."""
-    for name in ("config", "environment"):
-        path = workdir / f"{name}.json"
-        files.keep_old(path)
-        files.write_json(path, record[name])
+def _resume(checkpoints: Checkpoints, setup: Setup, record: dict[str, Any] | None) -> Restored | None:
+    """The newest sound step, or None; refused where its record contradicts this one, if one is given."""
+    newest = checkpoints.record()
+    if newest is None:
+        return None
+    records.refuse_contradictions(newest, record or newest)
+    restored = checkpoints.restore(_target(setup))
+    assert restored is not None  # there was a record
+    records.refuse_contradictions(restored.record, record or restored.record)
+    return restored

@@ -104,17 +104,17 @@ def test_relative_directory_stays_where_it_was(tmp_path, monkeypatch):
 def test_nothing_saved_gives_none_and_creates_nothing(tmp_path):
     with Checkpoints(tmp_path / "run") as checkpoints:
         assert checkpoints.restore(make_state()) is None
-        assert checkpoints.latest_record() is None
+        assert checkpoints.record() is None
         assert checkpoints.steps() == []
     assert not (tmp_path / "run").exists()
 
 
-def test_latest_record_needs_no_target(tmp_path):
+def test_record_needs_no_target(tmp_path):
     record = {"step": 1}
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, make_state(), record=record)
         record["step"] = 99  # too late to change what was saved
-        assert checkpoints.latest_record() == {"step": 1}
+        assert checkpoints.record() == {"step": 1}
 
 
 def test_donated_buffers_do_not_reach_the_checkpoint(tmp_path):
@@ -340,10 +340,10 @@ def test_no_sound_step(tmp_path):
             checkpoints.restore(make_state(), step=2)
         with pytest.raises(CheckpointError, match=r"step 7 is not in .*\[1, 2\]"):
             checkpoints.restore(make_state(), step=7)
-        assert checkpoints.latest_record() == {"step": 2}  # its manifest is sound
+        assert checkpoints.record() == {"step": 2}  # its manifest is sound
         DAMAGE["manifest missing"](tmp_path / "2")
         with pytest.raises(CheckpointError, match="no sound checkpoint"):
-            checkpoints.latest_record()
+            checkpoints.record()
     assert checkpoints.steps() == [1, 2]
 
 
@@ -389,7 +389,7 @@ def test_not_a_directory_of_checkpoints(tmp_path):
         with pytest.raises(CheckpointError, match=r"\['photo.png'\] and no checkpoint"):
             call()
     with pytest.raises(CheckpointError, match="is a file"):
-        Checkpoints(tmp_path / "photo.png").latest_record()
+        Checkpoints(tmp_path / "photo.png").record()
     with pytest.raises(CheckpointError, match="keep=0"):
         Checkpoints(tmp_path, keep=0)
     with pytest.raises(CheckpointError, match="best_mode='low'"):

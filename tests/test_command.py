@@ -14,7 +14,7 @@ import pytest
 from absl import flags
 
 from configs import digits
-from jaxgan import build, data, steps, training
+from jaxgan import alternation, build, data, steps, training
 
 ROOT = Path(__file__).parents[1]
 CONFIG = "--config=configs/digits.py"
@@ -149,6 +149,7 @@ FLAGS = [
     (["--config=nope.py", "--workdir={run}", "--config.steps=5"], "^--config=nope.py: there is no such"),
     (["--config=configs", "--workdir={run}"], "^--config=configs: there is no such file; expected"),
     ([f"{CONFIG}:small", "--workdir={run}"], "configs/digits.py: TypeError: get_config.. takes 0 positional"),
+    ([CONFIG, "--workdir=gs://bucket/run"], "--workdir=gs://bucket/run cannot be used: .* give a path"),
     ([CONFIG, "--workdir={file}"], "--workdir=.*/file cannot be used: .*/file is no directory"),
     ([CONFIG, "--workdir={file}/run"], "--workdir=.*/file/run cannot be used: .*/file is no directory"),
     ([CONFIG, "--workdir={file}/run", "--dry_run"], "--workdir=.*/file/run cannot be used"),
@@ -236,8 +237,8 @@ def test_what_the_devices_cannot_do_ends_with_code_2(command, digits_dir, tmp_pa
 
 
 def test_auto_without_a_cluster_ends_with_code_2(command, monkeypatch, tmp_path):
-    def initialize(*arguments):
-        assert arguments == (None, None, None)
+    def initialize(*arguments, **options):
+        assert arguments == (None, None, None) and options["heartbeat_timeout_seconds"]
         raise ValueError("coordinator_address should be defined.")
 
     monkeypatch.setattr("jax.distributed.initialize", initialize)
@@ -327,7 +328,7 @@ def test_a_dry_run_says_everything_and_trains_nothing(command, monkeypatch, digi
     game = build.make_game(config, (8, 8, 1), 10)
     batch = training.example_batch((8, 8, 1), ("0",) * 10)
     state = jax.eval_shape(partial(steps.init_state, game, batch), jax.random.key(0))
-    for name in steps.PLAYERS:
+    for name in alternation.PLAYERS:
         count = sum(leaf.size for leaf in jax.tree.leaves(getattr(state, name).params))
         (row,) = [line for line in lines if line.startswith(f"  {name}: ")]
         found = re.fullmatch(rf"  {name}: {count:,} parameters, (\S+) FLOPs an image forward", row)

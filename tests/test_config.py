@@ -14,7 +14,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import base
-from jaxgan import build, config, data, losses, observation, penalties, steps
+from jaxgan import alternation, build, config, data, losses, observation, penalties
 from jaxgan.config import ConfigError
 from jaxgan.models import mlp
 from jaxgan.sampling import Sampler
@@ -73,7 +73,7 @@ def test_every_config_passes_and_builds(name):
     assert f"--config=configs/{name}.py" in importlib.import_module(f"configs.{name}").__doc__
     game = build.make_game(experiment, SHAPE, CLASSES)
     assert game.generator.num_classes == (CLASSES if experiment.model.conditional else 0)
-    assert {phase.player for phase in build.make_alternation(experiment)} == set(steps.PLAYERS)
+    assert {phase.player for phase in build.make_alternation(experiment)} == set(alternation.PLAYERS)
 
 
 def test_measures_are_what_training_measures():
@@ -207,6 +207,15 @@ RELATIONS = [
         dict(optimizer__discriminator__warmup=6000, alternation__discriminator__steps=3),
         "discriminator.warmup is 6000, expected less than the 6000 updates",
     ),
+    (
+        dict(alternation__generator__until="fooled"),
+        "generator.until is 'fooled', but its phase makes one update .*set alternation.generator.steps",
+    ),
+    (
+        dict(model__family="mlp", model__discriminator__norm="batch"),
+        "norm is 'batch', which only model.family='dcgan' knows",
+    ),
+    (dict(steps=2**26), "steps make 4,294,967,296 images to be shown; an int32 counts to 2,147,483,647"),
 ]
 
 
@@ -429,7 +438,7 @@ def test_the_alternation_has_the_phases_in_order():
 
 
 def test_the_default_alternation_is_that_of_the_paper():
-    assert build.make_alternation(base.get_config()) == steps.ALTERNATE
+    assert build.make_alternation(base.get_config()) == alternation.ALTERNATE
 
 
 def test_only_penalties_above_zero_are_paid():
@@ -469,3 +478,8 @@ def test_the_task_brings_images_to_floats_and_flips_if_asked(flip):
     assert 0 < turned.sum() < 32 if flip else not turned.any()
     assert np.array_equal(example.real[turned], plain[turned][:, :, ::-1])
     assert example.given.latents.shape == (32, 128) and example.given.labels is None
+
+
+def test_a_player_without_a_phase_has_an_optimizer_all_the_same():
+    experiment = changed(alternation__phases=("discriminator",), optimizer__generator__schedule="cosine")
+    build.make_game(experiment, (8, 8, 1), 0)

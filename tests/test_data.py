@@ -1,5 +1,6 @@
 """Tests of jaxgan.data: sources, TFDS sets, streams of batches, transforms."""
 
+import io
 import itertools
 import json
 import subprocess
@@ -115,6 +116,7 @@ IMAGES = np.zeros((2, 4, 4, 3), np.uint8)
         ((IMAGES, [True, False]), None, "labels are bool, expected integers.*astype"),
         ((IMAGES, [0, -1]), None, "a label is -1, expected 0 or more"),
         ((IMAGES, [0, 2]), ["a", "b"], "a label is 2, expected less than 2"),
+        ((IMAGES, [0, 10**9]), None, "a label is 1000000000, but there are 2 images. Number the classes"),
         ((IMAGES,), ["a"], "1 class names were given without labels"),
     ],
 )
@@ -220,7 +222,7 @@ def test_catalogue_set_that_is_not_prepared_fails_at_once(tmp_path):
     assert time.monotonic() - start < 2
     message = str(caught.value)
     assert f"looked for in {tmp_path}." in message
-    assert "pip install 'jaxgan[tensorflow]'" in message
+    assert "pip install -e '.[tensorflow]'" in message
     code = message.split('python -c "')[1].removesuffix('"')
     assert f"tfds.builder('mnist', data_dir='{tmp_path}', file_format='array_record')" in code
     compile(code, "the remedy", "exec")
@@ -365,6 +367,31 @@ def test_sixteen_bit_images_are_refused(tmp_path):
     image = PIL.Image.fromarray(np.zeros((6, 5), np.uint16))
     prepare_set(tmp_path, {"image": feature}, [{"image": image}])
     with pytest.raises(data.DataError, match="holds uint16 images .*expected uint8"):
+        data.open_source("tfds:throwaway", data_dir=tmp_path)
+
+
+def encoded(picture, kind):
+    file = io.BytesIO()
+    picture.save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (lambda: encoded(PIL.Image.fromarray(np.zeros((6, 5), np.uint16)), "PNG"), "more than 8 bits .I;16."),
+        (lambda: encoded(PIL.Image.new("1", (2**13, 2**13 + 8)), "PNG"), "is 8192x8200, more than"),
+        (lambda: encoded(PIL.Image.new("1", (20_000, 20_000)), "PNG"), "cannot|can be read|is 20000x20000"),
+        (lambda: encoded(pictures(1)[0], "EPS"), "is no PNG or JPEG file that can be read"),
+        (lambda: encoded(pictures(1)[0], "PNG")[:-40], "is no PNG or JPEG file that can be read"),
+        (lambda: b"", "is no PNG or JPEG file that can be read"),
+    ],
+)
+def test_files_that_are_no_images_of_8_bits_are_refused(tmp_path, monkeypatch, file, message):
+    prepare_set(tmp_path, {"image": IMAGE(shape=(6, 5, 1))}, [{"image": pictures(1, mode="L")[0]}])
+    opened = PIL.Image.open
+    monkeypatch.setattr(PIL.Image, "open", lambda _, **kinds: opened(io.BytesIO(file()), **kinds))
+    with pytest.raises(data.DataError, match=f"throwaway.*: example 0 .*({message})"):
         data.open_source("tfds:throwaway", data_dir=tmp_path)
 
 

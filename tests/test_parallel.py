@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan import losses, parallel, penalties, steps
+from jaxgan import alternation, losses, parallel, penalties, steps
 from jaxgan.data import transforms
 from jaxgan.models import dcgan, mlp
 from jaxgan.tasks import synthesis
@@ -40,9 +40,9 @@ def _train(runner, devices, steps_per_call):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (STEPS, UPDATES, BATCH, *SHAPE), np.uint8)
     labels = random.integers(0, 3, (STEPS, UPDATES, BATCH), np.int32)
-    alternation = (steps.Phase("discriminator", UPDATES), steps.Phase("generator"))
+    phases = (alternation.Phase("discriminator", UPDATES), alternation.Phase("generator"))
     game = _game(parallel.axis_name(runner))
-    train_step = steps.make_train_step(game, alternation=alternation, ema_half_life=30.0)
+    train_step = steps.make_train_step(game, alternation=phases, ema_half_life=30.0)
     run = parallel.make_runner(train_step, runner=runner, devices=jax.devices()[:devices])
     key = jax.random.key(1)
     init = jax.jit(partial(steps.init_state, _game(None)), out_shardings=run.replicated)

@@ -36,7 +36,7 @@ def test_ones_own_arrays_train(tmp_path, monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 3), np.uint8)
     scope = {"images": images, "labels": np.arange(70) % 3}
     exec(own, scope)
-    assert scope["pictures"].shape == (16, 8, 8, 3)
+    assert scope["pictures"].shape == (4, 8, 8, 3)
 
 
 def test_files_and_configs_that_are_named_exist():

@@ -17,7 +17,8 @@ ROOMS = {
     "latents": set(),
     "metrics": set(),
     "state": set(),
-    "steps": {"losses", "penalties", "state", "tasks"},
+    "alternation": set(),
+    "steps": {"alternation", "losses", "penalties", "state", "tasks"},
     # One step on many devices, images from a generator.
     "parallel": {"state", "steps"},
     "sampling": {"data", "state", "steps", "tasks"},
@@ -31,16 +32,17 @@ ROOMS = {
     "report": {"files", "pictures"},
     "observation": {"data", "metrics", "pictures", "report", "sampling"},
     # The door, where a config stops, and the loop.
-    "config": {"data", "losses", "models", "parallel", "penalties", "steps"},
-    "build": {"config", "data", "losses", "models", "penalties", "steps", "tasks"},
+    "config": {"alternation", "data", "losses", "models", "parallel", "penalties"},
+    "build": {"alternation", "config", "data", "losses", "models", "penalties", "steps", "tasks"},
+    "records": {"config", "data", "files", "report"},
     "training": {
-        "build", "checkpoints", "config", "data", "files", "interrupts", "observation", "parallel", "report",
-        "sampling", "state", "steps",
+        "alternation", "build", "checkpoints", "config", "data", "interrupts", "observation", "parallel",
+        "records", "report", "sampling", "state", "steps",
     },
     "preview": {"config", "data", "report", "state", "steps", "training"},
     "command": {"config"},
 }  # fmt: skip
-PURE = {"losses", "penalties", "models", "tasks", "latents", "metrics", "state", "steps"}
+PURE = {"losses", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation", "steps"}
 ARRAY_LIBRARIES = {"collections", "functools", "math", "typing", "flax", "jax", "optax"}
 
 
@@ -122,5 +124,6 @@ def test_a_config_is_data_and_imports_no_code_of_ours():
 
 def test_the_command_leaves_the_work_to_the_rooms():
     assert rooms_of_ours(ROOT / "train.py") <= {
-        "checkpoints", "command", "config", "data", "observation", "parallel", "preview", "training",
+        "checkpoints", "command", "config", "data", "observation", "parallel", "preview", "records",
+        "training",
     }  # fmt: skip

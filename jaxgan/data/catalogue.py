@@ -25,6 +25,7 @@ OWN_SETS = {"digits": Digits}  # prepared when first opened
 
 _FORMAT = "array_record"
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_MAX_PIXELS = 2**26  # of an image, 8192 x 8192
 _THREADS = 8  # that decode a set into memory, _CHUNK examples at a time
 _CHUNK = 256
 
@@ -79,7 +80,7 @@ class _Examples:
     def of(cls, title: str, records: Any, features: Any) -> "_Examples":
         image, label = _image_feature(title, features), _label_feature(title, features)
         channels = features[image].shape[-1]
-        height, width = _decode(records[0][image], channels).shape[:2]
+        height, width = _decode(records[0][image], channels, f"{title}: example 0").shape[:2]
         classes = () if label is None else _class_names(features[label])
         return cls(title, records, image, label, (height, width, channels), classes)
 
@@ -88,7 +89,8 @@ class _Examples:
         labels = np.empty(len(indices), np.int32)
         for row, index in enumerate(indices.tolist()):
             record = self.records[index]
-            images[row] = self._checked(_decode(record[self.image], self.shape[-1]), index)
+            name = f"{self.title}: example {index}"
+            images[row] = self._checked(_decode(record[self.image], self.shape[-1], name), index)
             if self.label is not None:
                 labels[row] = self._checked_label(record[self.label], index)
         return {"image": images} | ({} if self.label is None else {"label": labels})
@@ -125,9 +127,17 @@ class _Examples:
         return label
 
 
-def _decode(data: bytes, channels: int) -> np.ndarray:
-    with PIL.Image.open(io.BytesIO(data)) as image:
-        pixels = np.asarray(image.convert(_MODES[channels]))
+def _decode(data: bytes, channels: int, name: str) -> np.ndarray:
+    """The pixels of a PNG or JPEG file, uint8 [H,W,C]; its size is known before any pixel is decoded."""
+    try:
+        with PIL.Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise DataError(f"{name} is {image.width}x{image.height}, more than {_MAX_PIXELS:,} pixels.")
+            if image.mode[0] in "IF":
+                raise DataError(f"{name} has pixels of more than 8 bits ({image.mode}); prepare it as uint8.")
+            pixels = np.asarray(image.convert(_MODES[channels]))
+    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is no PNG or JPEG file that can be read ({error}).") from error
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -251,7 +261,7 @@ def _how_to_prepare(name: str, directory: str | os.PathLike[str]) -> str:
     # Not `tfds build`: TFDS 4.9's command line also needs apache_beam.
     return (
         "Prepare it once, with a network (TensorFlow is not needed afterwards):\n"
-        "  pip install 'jaxgan[tensorflow]'\n"
+        "  pip install -e '.[tensorflow]'  # in jaxgan's checkout\n"
         f'  python -c "import tensorflow_datasets as tfds; tfds.builder({name!r}, '
         f'data_dir={os.fspath(directory)!r}, file_format={_FORMAT!r}).download_and_prepare()"'
     )

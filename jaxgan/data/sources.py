@@ -184,6 +184,11 @@ def _checked_labels(
             f"{name}: a label is {low}, expected 0 or more (-1 often marks examples that have no "
             "label). Leave those examples out, or pass no labels."
         )
+    if classes is None and high >= max(count, 1000):
+        raise DataError(
+            f"{name}: a label is {high}, but there are {count} images. Number the classes from 0, as "
+            "np.unique(labels, return_inverse=True)[1] does, or name them all in classes."
+        )
     if classes is None:
         classes = [str(label) for label in range(high + 1)]
     if high >= len(classes):

@@ -207,7 +207,6 @@ def _fingerprint(source: Source, seed: int, shape: tuple[int, int]) -> dict[str,
     first = batch_indices(len(source), seed=seed, step=0, shape=shape)
     return {
         "source": source.fingerprint,
-        "name": source.name,
         "length": len(source),
         "seed": int(seed),
         "batch_size": math.prod(shape),

@@ -2,7 +2,9 @@
 
 Source: Radford et al. 2016, section 3 and figure 1; class-conditional by a label code beside the latents
 (Mirza & Osindero 2014) and a projection discriminator (Miyato & Koyama 2018). Departures: any channels,
-any resolution and aspect that is a multiple of a power of two, widths capped at 8 times the narrowest.
+any resolution and aspect that is a multiple of a power of two, widths capped at 8 times the narrowest; the
+scales of the batch normalisation start as normal(1, 0.02), and the discriminator's logit is that of a dense
+layer on its last grid, plus the projection on the grid's sum.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
 """Perceptrons, for points in the plane and other toys.
 
-Source: Goodfellow et al. 2014, section 5; class-conditional as Mirza & Osindero 2014, with a projection
-discriminator (Miyato & Koyama 2018).
+Source: Goodfellow et al. 2014, section 5, with leaky ReLU for its maxout and no dropout; class-conditional as
+Mirza & Osindero 2014, with a projection discriminator (Miyato & Koyama 2018).
 """
 
 import math

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 # A network with its variables inside: images (or latents) in, images or logits out.
-Network = Callable[..., jax.Array]
+BoundNetwork = Callable[..., jax.Array]
 
 
 class Example(NamedTuple):
@@ -28,6 +28,6 @@ class Task(NamedTuple):
     """
 
     prepare: Callable[[Any, jax.Array], Example]
-    generate: Callable[[Network, Any], Any]
-    judge: Callable[[Network, Any, Any], jax.Array]
-    generator_terms: Callable[[Network, Network, Example, Any], dict[str, jax.Array]]
+    generate: Callable[[BoundNetwork, Any], Any]
+    judge: Callable[[BoundNetwork, Any, Any], jax.Array]
+    generator_terms: Callable[[BoundNetwork, BoundNetwork, Example, Any], dict[str, jax.Array]]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxgan.tasks import Example, Network, Task
+from jaxgan.tasks import BoundNetwork, Example, Task
 
 Transform = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -48,10 +48,10 @@ def make_task(latent_size: int, *, conditional: bool = False, transform: Transfo
         given = Given(draw_latents(latent_keys, latent_size), labels)
         return Example(given=given, real=transform(batch["image"], transform_keys))
 
-    def generate(generator: Network, given: Given) -> jax.Array:
+    def generate(generator: BoundNetwork, given: Given) -> jax.Array:
         return generator(given.latents, given.labels)
 
-    def judge(discriminator: Network, sample: jax.Array, given: Given) -> jax.Array:
+    def judge(discriminator: BoundNetwork, sample: jax.Array, given: Given) -> jax.Array:
         return discriminator(sample, given.labels)
 
     def generator_terms(*unused: Any) -> dict[str, jax.Array]:
