@@ -1,6 +1,8 @@
 """Class-conditional CIFAR-10 at 32x32, DCGAN under the objective of R3GAN.
 
 `python train.py --config=configs/cifar10.py --workdir=runs/cifar10`
+
+Not measured yet.
 """
 
 from ml_collections import ConfigDict

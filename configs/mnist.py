@@ -1,6 +1,8 @@
 """Class-conditional MNIST at 28x28, DCGAN under the objective of R3GAN.
 
 `python train.py --config=configs/mnist.py --workdir=runs/mnist`
+
+Not measured yet.
 """
 
 from ml_collections import ConfigDict
