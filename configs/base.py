@@ -16,8 +16,8 @@ def optimizer() -> ConfigDict:
             b2=0.999,  # adam: decay of the squared gradients' average
             decay=0.9,  # rmsprop: decay of the squared gradients' average
             momentum=0.0,  # sgd and rmsprop
-            schedule="constant",  # constant, linear or cosine: to 0 over the most updates the run can make
-            warmup=0,  # updates of this player over which the rate climbs from 0
+            clip_norm=0.0,  # the longest gradient, all of the player's; 0: any
+            clip_adaptive=0.0,  # the longest, of each unit, as a share of its weights' norm; 0: any
         )
     )
 
@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
     config.seed = 0  # of everything random: weights, batches, latents
     config.steps = 2000  # training steps; one is a whole alternation
     config.batch_size = 64  # real images an update, over all devices
+    config.accumulate = 1  # parts that a device's share is cut into, to take less memory
 
     config.data = ConfigDict()
     config.data.source = "tfds:digits"  # tfds:NAME, any image set that TFDS has prepared
@@ -61,6 +62,36 @@ def get_config() -> ConfigDict:
     config.penalties = ConfigDict()
     config.penalties.r1 = 0.0  # gamma of R1, the gradient penalty on real images; 0: none
     config.penalties.r2 = 0.0  # gamma of R2, the same on fakes
+    config.penalties.approximate_r1 = 0.0  # gamma of R1 by a finite difference
+    config.penalties.approximate_r2 = 0.0
+    config.penalties.wgan_gp = 0.0  # slopes of 1 between reals and fakes; the paper's lambda is 10
+    config.penalties.dragan = 0.0  # slopes of 1 around reals
+    config.penalties.lecam = 0.0  # logits near the average of the other kind's, for little data
+    config.penalties.consistency = 0.0  # CR: reals judged alike when moved; the paper's lambda is 10
+    config.penalties.balanced_consistency = 0.0  # bCR: fakes too
+    config.penalties.latent_consistency = 0.0  # zCR's term of D: fakes of near latents judged alike
+    config.penalties.diversity = 0.0  # zCR's term of G: images of near latents differ
+    config.penalties.path_length = 0.0  # of G: steps in latent space change the image evenly
+    config.penalties.orthogonal_generator = 0.0  # filters of a layer orthogonal; BigGAN's beta is 1e-4
+    config.penalties.orthogonal_discriminator = 0.0
+    config.lazy = ConfigDict({name: 1 for name in config.penalties})  # steps between, then as many times it
+    config.smoothing = ConfigDict()  # of the non_saturating loss's targets
+    config.smoothing.real = 1.0  # what D is told of reals
+    config.smoothing.fake = 0.0  # what D is told of fakes
+    config.smoothing.flipped = 0.0  # share of examples of which it is told the contrary
+    config.top_k = 1.0  # share of the fakes, the most real to D, that the generator learns from
+
+    config.augment = ConfigDict()
+    config.augment.policy = ""  # letters or a name of jaxgan.augment; empty: none
+    config.augment.control = "fixed"  # fixed: p as it is or by a schedule; adaptive: ADA, from p on
+    config.augment.p = 0.0  # probability of each operation on each image
+    config.augment.target = 0.6  # adaptive: mean sign of D's logits of reals that p aims at
+    config.augment.kimg = 500.0  # adaptive: thousands of images in which p can go from 0 to 1
+
+    # Numbers that move over the run: (field, kind, first, last, start, stop) with kind constant, linear or
+    # cosine, start and stop in thousands of images shown; pieces of a field follow each other, as a climb and
+    # a decay. Fields: optimizer.*.learning_rate, b1 and b2, penalties.*, top_k, augment.p, ema.half_life.
+    config.schedules = ()
 
     config.optimizer = ConfigDict(dict(generator=optimizer(), discriminator=optimizer()))
 

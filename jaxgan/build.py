@@ -1,18 +1,21 @@
 """Builds the parts of a run from a checked config; past this door nothing sees a config."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from jaxgan import augment, data, steps
 from jaxgan import config as configs
-from jaxgan import data, steps
 from jaxgan.alternation import PLAYERS, Phase, PlayerName, reached
 from jaxgan.config import Config
-from jaxgan.losses import LOSSES
+from jaxgan.losses import LOSSES, Loss, make_logistic
 from jaxgan.models import dcgan, mlp
-from jaxgan.penalties import PENALTIES
+from jaxgan.penalties import PENALTIES, Penalty, make_consistency
+from jaxgan.schedules import Value, make_schedule, scheduled, value_at
 from jaxgan.tasks import Task, synthesis
 
 ImageShape = tuple[int, int, int]
@@ -50,22 +53,70 @@ def make_networks(
     )
 
 
-def make_optimizer(config: Config, updates: int) -> optax.GradientTransformation:
-    """One player's optimiser: `config.optimizer.<player>`, over this many updates."""
-    rate, rest = config.learning_rate, updates - config.warmup
-    schedule = {
-        "constant": optax.constant_schedule(rate),
-        "linear": optax.linear_schedule(rate, 0.0, rest),
-        "cosine": optax.cosine_decay_schedule(rate, rest),
-    }[config.schedule]
-    if config.warmup:
-        climb = optax.linear_schedule(0.0, rate, config.warmup)
-        schedule = optax.join_schedules([climb, schedule], [config.warmup])
+def make_loss(config: Config) -> Loss:
+    """The loss by its name, its targets smoothed as asked."""
+    smoothing = config.smoothing
+    if (smoothing.real, smoothing.fake, smoothing.flipped) == (1.0, 0.0, 0.0):
+        return LOSSES[config.loss]
+    return make_logistic(real_target=smoothing.real, fake_target=smoothing.fake, flipped=smoothing.flipped)
+
+
+def make_values(config: Config) -> Callable[[str], Value]:
+    """A field's name -> its number, or the schedule that it follows."""
+    flat = configs.flatten(config)
+
+    def value(name: str) -> Value:
+        pieces = configs.pieces_of(flat, name)
+        return make_schedule(pieces) if pieces else flat[name]
+
+    return value
+
+
+def make_optimizer(config: Config, player: PlayerName) -> optax.GradientTransformation:
+    """One player's optimiser: `config.optimizer.<player>`, gradients clipped before they are used."""
+    fields, value = config.optimizer[player], make_values(config)
+
+    def at(images: Any) -> optax.GradientTransformation:
+        rate, b1, b2 = (
+            value_at(value(f"optimizer.{player}.{name}"), images) for name in ("learning_rate", "b1", "b2")
+        )
+        steps = [optax.adaptive_grad_clip(fields.clip_adaptive)] if fields.clip_adaptive else []
+        steps += [optax.clip_by_global_norm(fields.clip_norm)] if fields.clip_norm else []
+        learn = {
+            "adam": lambda: optax.adam(rate, b1=b1, b2=b2),
+            "rmsprop": lambda: optax.rmsprop(rate, fields.decay, momentum=fields.momentum or None),
+            "sgd": lambda: optax.sgd(rate, momentum=fields.momentum or None),
+        }[fields.name]()
+        return optax.chain(*steps, learn)
+
+    return scheduled(at)
+
+
+def make_penalties(config: Config) -> dict[str, Penalty]:
+    """The penalties with a weight, by name."""
+    flat, value = configs.flatten(config), make_values(config)
+    shift = augment.make_augment("T")  # as far as CR-GAN's, with zeros at the edge
+    consistent = {
+        name: make_consistency(partial(shift, p=1.0), balanced=name == "balanced_consistency")
+        for name in ("consistency", "balanced_consistency")
+    }
     return {
-        "adam": lambda: optax.adam(schedule, b1=config.b1, b2=config.b2),
-        "rmsprop": lambda: optax.rmsprop(schedule, config.decay, momentum=config.momentum or None),
-        "sgd": lambda: optax.sgd(schedule, momentum=config.momentum or None),
-    }[config.name]()
+        name: penalty._replace(weight=value(f"penalties.{name}"), every=config.lazy[name])
+        for name, penalty in ({**PENALTIES, **consistent}).items()
+        if configs.moving(flat, f"penalties.{name}")
+    }
+
+
+def make_augmentation(config: Config) -> augment.Augmentation | None:
+    """What the discriminator sees images through, or None."""
+    fields = config.augment
+    if not fields.policy:
+        return None
+    apply = augment.make_augment(fields.policy)
+    if fields.control == "adaptive":
+        return augment.adaptive(apply, p=fields.p, target=fields.target, kimg=fields.kimg)
+    p = make_values(config)("augment.p")
+    return augment.scheduled(apply, p) if callable(p) else augment.fixed(apply, p)
 
 
 def make_alternation(config: Config) -> tuple[Phase, ...]:
@@ -84,20 +135,22 @@ def make_game(
 ) -> steps.Game:
     """The static half of a run: task, networks, loss, penalties, optimisers."""
     generator, discriminator = make_networks(config, shape, num_classes, axis_name=axis_name)
-    flat = configs.flatten(config)
     return steps.Game(
         task=make_task(config),
         generator=generator,
         discriminator=discriminator,
-        loss=LOSSES[config.loss],
-        optimizers={
-            name: make_optimizer(config.optimizer[name], max(1, configs.updates(flat, name)))
-            for name in PLAYERS
-        },
-        penalties={
-            name: penalty._replace(weight=config.penalties[name])
-            for name, penalty in PENALTIES.items()
-            if config.penalties[name] > 0
-        },
+        loss=make_loss(config),
+        optimizers={name: make_optimizer(config, name) for name in PLAYERS},
+        penalties=make_penalties(config),
+        augmentation=make_augmentation(config),
+        top_k=make_values(config)("top_k"),
+        accumulate=config.accumulate,
         axis_name=axis_name,
+    )
+
+
+def make_train_step(config: Config, game: steps.Game) -> steps.TrainStep:
+    """The training step of a game."""
+    return steps.make_train_step(
+        game, alternation=make_alternation(config), ema_half_life=make_values(config)("ema.half_life")
     )

@@ -1,117 +1,24 @@
 """Checks a config, before any device is touched.
 
-`RULES` lists every field and what it may hold; `configs/base.py` gives each its default and meaning.
+`rules.RULES` lists every field and what it may hold; here is what they must be to each other.
 """
 
 import difflib
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from jaxgan import data, parallel
+from jaxgan import data
 from jaxgan.alternation import PLAYERS, PlayerName
-from jaxgan.losses import LOSSES
 from jaxgan.models import dcgan
-from jaxgan.penalties import PENALTIES
+from jaxgan.penalties import SLOPES
+from jaxgan.rules import FREE, RULES, SCHEDULED, number
+from jaxgan.schedules import Piece, make_schedule
 
 Config = Any  # an ml_collections.ConfigDict, or anything with its fields as attributes and items
 
 
 class ConfigError(ValueError):
     """A config that cannot be run; the message lists every field to change."""
-
-
-class Rule(NamedTuple):
-    """What a field may hold: its type, a predicate and the predicate in words."""
-
-    kind: type
-    accepts: Callable[[Any], bool]
-    expected: str
-
-
-def _one_of(*names: str) -> Rule:
-    return Rule(str, lambda value: value in names, "one of " + ", ".join(repr(n) for n in names))
-
-
-def _integer(low: int, high: float = float("inf")) -> Rule:
-    upto = f" and at most {high}" if high < float("inf") else ""
-    return Rule(int, lambda value: low <= value <= high, f"an integer, at least {low}{upto}")
-
-
-def _number(low: float, high: float = float("inf"), *, above: bool = False) -> Rule:
-    words = f"a {'' if high < float('inf') else 'finite '}number {'above' if above else 'from'} {low}"
-    words += f" to {high}" if high < float("inf") else ""
-
-    def accepts(value: float) -> bool:
-        return math.isfinite(value) and (low < value if above else low <= value) and value <= high
-
-    return Rule(float, accepts, words)
-
-
-ANY_TEXT = Rule(str, lambda value: True, "a text")
-TRUTH = Rule(bool, lambda value: True, "True or False")
-MEASURES = ("distance/sliced_wasserstein",)  # what `observation.measure` returns
-ROWS = 16  # classes that a grid of samples shows when the config names none
-
-OPTIMIZER = {
-    "name": _one_of("adam", "rmsprop", "sgd"),
-    "learning_rate": _number(0.0, 10.0, above=True),
-    "b1": _number(0.0, 0.999999),
-    "b2": _number(0.0, 0.999999),
-    "decay": _number(0.0, 0.999999),
-    "momentum": _number(0.0, 0.999999),
-    "schedule": _one_of("constant", "linear", "cosine"),
-    "warmup": _integer(0),
-}
-PHASE = {
-    "steps": _integer(1),
-    "until": _one_of("", "accuracy", "fooled"),
-    "target": _number(0.0, 1.0),
-}
-RULES: dict[str, Rule] = {
-    "seed": _integer(0, 2**31 - 1),
-    "steps": _integer(1),
-    "batch_size": _integer(1),
-    "data.source": Rule(str, lambda value: value.startswith("tfds:"), "'tfds:NAME', such as 'tfds:digits'"),
-    "data.split": Rule(str, bool, "a split, such as 'train' or 'train[:80%]'"),
-    "data.data_dir": ANY_TEXT,
-    "data.flip": TRUTH,
-    "data.placement": _one_of("auto", "device", "host"),
-    "model.family": _one_of("dcgan", "mlp"),
-    "model.conditional": TRUTH,
-    "model.latent_size": _integer(1),
-    "model.smallest": _integer(1),
-    "model.dtype": _one_of("float32", "bfloat16"),
-    "model.generator.width": _integer(1),
-    "model.discriminator.width": _integer(1),
-    "model.discriminator.norm": _one_of(*dcgan.NORMS),
-    "loss": _one_of(*LOSSES),
-    **{f"penalties.{name}": _number(0.0) for name in PENALTIES},
-    **{f"optimizer.{p}.{name}": rule for p in PLAYERS for name, rule in OPTIMIZER.items()},
-    "alternation.phases": Rule(
-        tuple,
-        lambda value: len(value) > 0 and all(name in PLAYERS for name in value),
-        "a tuple of 'discriminator' and 'generator', in the order of their phases",
-    ),
-    **{f"alternation.{p}.{name}": rule for p in PLAYERS for name, rule in PHASE.items()},
-    "ema.half_life": _number(0.0),
-    "parallel.runner": _one_of(*parallel.RUNNERS),
-    "parallel.devices": _integer(0),
-    "parallel.steps_per_call": _integer(1),
-    "log.every": _integer(1, 10_000),
-    "sample.every": _integer(1),
-    "sample.columns": _integer(1, 100),
-    "sample.labels": Rule(
-        tuple, lambda value: all(type(v) is int and v >= 0 for v in value), "a tuple of labels >= 0"
-    ),
-    "checkpoint.every": _integer(1),
-    "checkpoint.keep": _integer(1),
-    "checkpoint.best_metric": _one_of("", *MEASURES),
-    "checkpoint.best_mode": _one_of("min", "max"),
-}
-
-# Fields that do not move a single weight: a run may be resumed under others.
-FREE = ("data.data_dir", "data.placement", "parallel.", "log.", "sample.", "checkpoint.")
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -121,8 +28,12 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping) or hasattr(value, "items"):
             flat |= flatten(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = tuple(value) if isinstance(value, list) else value
+            flat[prefix + name] = _tuples(value)
     return flat
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,19 +66,11 @@ def check(config: Config) -> None:
     wrong += [
         f"{name} is {flat[name]!r}, expected {rule.expected}."
         for name, rule in RULES.items()
-        if name in flat and not _holds(rule, flat[name])
+        if name in flat and not rule.holds(flat[name])
     ]
     if not wrong:
         wrong = [message for holds, message in _relations(flat) if not holds]
     _refuse(wrong)
-
-
-def _holds(rule: Rule, value: Any) -> bool:
-    if rule.kind is float:
-        right = isinstance(value, int | float) and not isinstance(value, bool)
-    else:
-        right = type(value) is rule.kind
-    return right and bool(rule.accepts(value))
 
 
 def unknown_fields(names: Iterable[str]) -> list[str]:
@@ -198,7 +101,7 @@ def _relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
     """(holds, what to change) of conditions between fields."""
     calls, devices = flat["parallel.steps_per_call"], flat["parallel.devices"]
     batch, norm = flat["batch_size"], flat["model.discriminator.norm"]
-    penalised = [name for name in PENALTIES if flat[f"penalties.{name}"] > 0]
+    penalised = [name for name in SLOPES if moving(flat, f"penalties.{name}")]
     cadences = ("steps", "log.every", "sample.every", "checkpoint.every")
     relations = [
         (
@@ -227,14 +130,33 @@ def _relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
             "sample.labels names classes, but model.conditional is False; set one of them.",
         ),
     ]
+    policy, control = flat["augment.policy"], flat["augment.control"]
+    smoothing = tuple(flat[f"smoothing.{name}"] for name in ("real", "fake", "flipped"))
+    share = flat["accumulate"] * max(devices, 1)
     relations += [
         (
-            flat[f"optimizer.{p}.warmup"] < max(updates(flat, p), 1),
-            f"optimizer.{p}.warmup is {flat[f'optimizer.{p}.warmup']}, expected less than the "
-            f"{updates(flat, p)} updates that the {p} makes in the run.",
-        )
-        for p in PLAYERS
+            smoothing == (1.0, 0.0, 0.0) or flat["loss"] == "non_saturating",
+            f"smoothing is for loss='non_saturating', and loss is {flat['loss']!r}; set one of them back.",
+        ),
+        (
+            flat["smoothing.fake"] < flat["smoothing.real"],
+            f"smoothing.real is {smoothing[0]} and smoothing.fake {smoothing[1]}, expected the former above.",
+        ),
+        (
+            policy != "" or control == "fixed",
+            "augment.control is 'adaptive' and augment.policy empty; name what to augment with, as 'ada'.",
+        ),
+        (
+            policy == "" or control == "adaptive" or moving(flat, "augment.p"),
+            f"augment.policy is {policy!r} and augment.p stays 0; give it a value or a schedule, or set "
+            "augment.control to 'adaptive'.",
+        ),
+        (
+            batch % share == 0,
+            f"batch_size is {batch}, not a multiple of accumulate x parallel.devices, {share}.",
+        ),
     ]
+    relations += _schedule_relations(flat)
     relations += [
         (
             not flat[f"alternation.{p}.until"] or flat[f"alternation.{p}.steps"] > 1,
@@ -248,6 +170,37 @@ def _relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
         (images <= most, f"steps make {images:,} images to be shown; an int32 counts to {most:,}. Lower it.")
     )
     return relations
+
+
+def moving(flat: Mapping[str, Any], name: str) -> bool:
+    """Whether a number of the flattened config is not 0 throughout."""
+    return flat[name] != 0 or any(piece[0] == name for piece in flat["schedules"])
+
+
+def pieces_of(flat: Mapping[str, Any], name: str) -> list[Piece]:
+    """The schedule of a field of the flattened config, in images; [] where it does not move."""
+    return [
+        Piece(kind, first, last, 1000.0 * start, 1000.0 * stop)
+        for field, kind, first, last, start, stop in flat["schedules"]
+        if field == name
+    ]
+
+
+def _schedule_relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
+    """Each piece moves a field that can move, within what it may hold, after the piece before."""
+    kimg = number(0.0)
+    for field, _, *numbers in flat["schedules"]:
+        if field not in SCHEDULED:
+            return [(False, f"schedules has {field!r}; what can move is {', '.join(SCHEDULED)}.")]
+        for value, rule in zip(numbers, (SCHEDULED[field], SCHEDULED[field], kimg, kimg), strict=True):
+            if not rule.holds(value):
+                return [(False, f"schedules of {field} has {value!r}, expected {rule.expected}.")]
+    for field in dict.fromkeys(piece[0] for piece in flat["schedules"]):
+        try:
+            make_schedule(pieces_of(flat, field))
+        except ValueError as error:
+            return [(False, f"schedules of {field}: {error}")]
+    return []
 
 
 def check_source(config: Config, source: data.Source) -> None:
@@ -298,13 +251,11 @@ def check_devices(config: Config, devices: int, processes: int) -> None:
 def differences(saved: Mapping[str, Any], config: Config) -> list[str]:
     """What a run's saved config and a new one disagree on, among fields that move its weights.
 
-    The number of steps is free while every learning rate is constant.
+    The number of steps is free: schedules go by images.
     """
     old, new = flatten(saved), flatten(config)
-    steady = all(new[f"optimizer.{p}.schedule"] == "constant" for p in PLAYERS)
-    free = (*FREE, "steps") if steady else FREE
     return [
         f"{name}: saved {old.get(name)!r}, now {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())
-        if not name.startswith(free) and old.get(name) != new.get(name)
+        if not name.startswith(FREE) and name != "steps" and old.get(name) != new.get(name)
     ]

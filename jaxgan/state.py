@@ -33,6 +33,8 @@ class GANState(struct.PyTreeNode):
       generator: the generator.
       discriminator: the discriminator.
       ema: the generator's variables averaged over time, batch statistics included.
+      memories: what penalties remember, by their names.
+      augmentation: the controller of the augmentation's probability, () without augmentation.
     """
 
     step: jax.Array
@@ -40,6 +42,8 @@ class GANState(struct.PyTreeNode):
     generator: Player
     discriminator: Player
     ema: Variables
+    memories: Mapping[str, Any] = struct.field(default_factory=dict)
+    augmentation: Any = ()
 
 
 class Network:

@@ -1,52 +1,23 @@
-"""The adversarial step: one update of a player, and their alternation.
+"""The training step: players' updates in turn, then the generator's average.
 
-Everything here is pure and written for one device's share of a batch. Under `jax.jit` the share is the whole
-batch; under `jax.shard_map(..., check_vma=False)` or `jax.pmap`, `Game.axis_name` names the mapped axis, and
-gradients and metrics are averaged over it, and modules built with the same `axis_name` average their batch
-statistics. All randomness of an example comes from the run's key, the step, the phase, the update and the
-example's index in the global batch, so that the number of devices changes nothing but rounding.
+Pure, and written for one device's share of a batch like `jaxgan.updates`. All randomness comes from the run's
+key, the step, the phase, the update and the example's index in the global batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 
 from jaxgan.alternation import ALTERNATE, Phase, PlayerName, batches_per_step, updates_per_step
-from jaxgan.losses import Loss
-from jaxgan.penalties import Penalty
+from jaxgan.schedules import Value, value_at
 from jaxgan.state import GANState, Network, Player, Variables, collections
-from jaxgan.tasks import Task
+from jaxgan.updates import Game, Metrics, devices_on, example_keys, update_discriminator, update_generator
 
-Metrics = dict[str, jax.Array]
 TrainStep = Callable[[GANState, Any, jax.Array], tuple[GANState, Metrics]]
-
-
-class Game(NamedTuple):
-    """The static half of adversarial training: who plays, for what, and how they learn.
-
-    Attributes:
-      task: what G is given and D judges.
-      generator: Linen module, deterministic: its noise is among its inputs.
-      discriminator: Linen module, deterministic too.
-      loss: what each player minimises.
-      optimizers: an optax transformation for each player.
-      penalties: added to the discriminator's loss, by name.
-      term_weights: weights of the task's further generator losses, by name.
-      axis_name: the mapped axis that a step runs under, or None.
-    """
-
-    task: Task
-    generator: nn.Module
-    discriminator: nn.Module
-    loss: Loss
-    optimizers: Mapping[PlayerName, optax.GradientTransformation]
-    penalties: Mapping[str, Penalty] = {}
-    term_weights: Mapping[str, float] = {}
-    axis_name: str | None = None
+UPDATES = {"generator": update_generator, "discriminator": update_discriminator}
 
 
 def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
@@ -63,7 +34,7 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
     init_key, _ = jax.random.split(key)  # the other half is the training step's
     generator_key, discriminator_key, example_key = jax.random.split(init_key, 3)
     batch = jax.tree.map(lambda leaf: leaf[0], batch)
-    example = game.task.prepare(batch, _example_keys(example_key, batch, None))
+    example = game.task.prepare(batch, example_keys(example_key, batch, None))
     generator = Network(game.generator, train=True, key=generator_key)
     discriminator = Network(game.discriminator, train=True, key=discriminator_key)
     fake = game.task.generate(generator, example.given)
@@ -73,96 +44,27 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
         optimizer = game.optimizers[name].init(variables["params"])
         return Player(variables["params"], collections(variables), optimizer)
 
+    memories = {name: jax.tree.map(_number, penalty.memory) for name, penalty in game.penalties.items()}
     return GANState(
         step=jnp.int32(0),
         images=jnp.int32(0),
         generator=player("generator", generator.variables),
         discriminator=player("discriminator", discriminator.variables),
         ema=jax.tree.map(jnp.copy, generator.variables),
+        memories=memories,
+        augmentation=() if game.augmentation is None else game.augmentation.init(),
     )
 
 
-def update_discriminator(game: Game, state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
-    """One update of the discriminator; nothing else in the state changes.
-
-    Args:
-      game: the static half.
-      state: the state.
-      batch: leaves [B,...], this device's share.
-      key: of this update, the same on every device.
-
-    Returns:
-      The state, and metrics, scalars: `loss` (without penalties), `penalty_NAME` (weighted), `accuracy`
-      (share of right decisions), `fooled` (share of fakes taken for real), `logits_real`, `logits_fake`,
-      `grad_norm`, `finite` (bool: loss and gradients).
-    """
-    task = game.task
-    example = task.prepare(batch, _example_keys(key, batch, game.axis_name))
-    generator = Network(game.generator, state.generator.variables, train=True)
-    fake = task.generate(generator, example.given)
-
-    def objective(params: Any) -> tuple[jax.Array, tuple[Variables, Metrics]]:
-        variables = {"params": params, **state.discriminator.collections}
-        discriminator = Network(game.discriminator, variables, train=True)
-        real_logits = task.judge(discriminator, example.real, example.given)
-        fake_logits = task.judge(discriminator, fake, example.given)
-
-        def critic(images: jax.Array) -> jax.Array:
-            return task.judge(discriminator.frozen, images, example.given)
-
-        loss = jnp.mean(game.loss.discriminator(real_logits, fake_logits))
-        terms = {
-            f"penalty_{name}": penalty.weight
-            * jnp.mean(penalty.function(critic, penalty.at(example.real, fake)))
-            for name, penalty in game.penalties.items()
-        }
-        metrics = {"loss": loss, **terms, **_decisions(game.loss, real_logits, fake_logits)}
-        return loss + sum(terms.values()), (collections(discriminator.variables), metrics)
-
-    player, metrics = _descend(game, "discriminator", state.discriminator, objective)
-    return state.replace(discriminator=player), metrics
-
-
-def update_generator(game: Game, state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
-    """One update of the generator; nothing else in the state changes.
-
-    Args and metrics are those of `update_discriminator`; instead of penalties there are the task's
-    further terms, `term_NAME` (weighted).
-
-    Raises:
-      ValueError: the task's terms and `game.term_weights` have different names.
-    """
-    task = game.task
-    example = task.prepare(batch, _example_keys(key, batch, game.axis_name))
-
-    def objective(params: Any) -> tuple[jax.Array, tuple[Variables, Metrics]]:
-        variables = {"params": params, **state.generator.collections}
-        generator = Network(game.generator, variables, train=True)
-        discriminator = Network(game.discriminator, state.discriminator.variables, train=True)
-        fake = task.generate(generator, example.given)
-        real_logits = task.judge(discriminator, example.real, example.given)
-        fake_logits = task.judge(discriminator, fake, example.given)
-        loss = jnp.mean(game.loss.generator(real_logits, fake_logits))
-        terms = _weighted_terms(game, generator, discriminator, example, fake)
-        metrics = {"loss": loss, **terms, **_decisions(game.loss, real_logits, fake_logits)}
-        return loss + sum(terms.values()), (collections(generator.variables), metrics)
-
-    player, metrics = _descend(game, "generator", state.generator, objective)
-    return state.replace(generator=player), metrics
-
-
-UPDATES = {"generator": update_generator, "discriminator": update_discriminator}
-
-
 def make_train_step(
-    game: Game, *, alternation: Sequence[Phase] = ALTERNATE, ema_half_life: float = 0.0
+    game: Game, *, alternation: Sequence[Phase] = ALTERNATE, ema_half_life: Value = 0.0
 ) -> TrainStep:
     """The training step: every phase of the alternation in turn, then the generator's average.
 
     Args:
       game: the static half.
       alternation: the phases of one step.
-      ema_half_life: in images shown to the discriminator; 0 makes the average a copy.
+      ema_half_life: in images shown, or a schedule of it; the number 0 makes the average a copy.
 
     Returns:
       train_step(state, batch, key) -> (state, metrics), pure. `batch` has leaves [n,B,...] with
@@ -193,8 +95,10 @@ def make_train_step(
                 metrics["finite"] &= before["finite"]
             last[phase.player] = metrics
         updates, finite = (jnp.stack([last[p][name] for p in last]) for name in ("updates", "finite"))
-        images = jnp.minimum(updates.max(), count) * _batch_size(batch) * _devices(game.axis_name)
-        ema = _average(state.ema, new.generator.variables, images, ema_half_life)
+        images = jnp.minimum(updates.max(), count) * _batch_size(batch) * devices_on(game.axis_name)
+        copied = not callable(ema_half_life) and ema_half_life == 0.0
+        weight = 1.0 if copied else _weight(images, value_at(ema_half_life, state.images))
+        ema = optax.incremental_update(new.generator.variables, state.ema, weight)
         new = new.replace(step=state.step + 1, images=state.images + images, ema=ema)
         new = jax.tree.map(lambda after, before: jnp.where(finite.all(), after, before), new, state)
         named = {f"{name}/{player[0]}": x for player, metrics in last.items() for name, x in metrics.items()}
@@ -234,63 +138,12 @@ def _run_phase(
     return jax.lax.while_loop(unfinished, again, (state, none))
 
 
-def _descend(
-    game: Game,
-    name: PlayerName,
-    player: Player,
-    objective: Callable[[Any], tuple[jax.Array, tuple[Variables, Metrics]]],
-) -> tuple[Player, Metrics]:
-    """One step of the player's optimiser down the gradient of its objective, averaged over devices."""
-    grads, (new_collections, metrics) = jax.grad(objective, has_aux=True)(player.params)
-    grads, metrics = _mean((grads, metrics), game.axis_name)
-    updates, optimizer = game.optimizers[name].update(grads, player.optimizer, player.params)
-    params = optax.apply_updates(player.params, updates)
-    norm = optax.tree.norm(grads)
-    finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
-    return Player(params, new_collections, optimizer), metrics | {
-        "grad_norm": norm,
-        "finite": finite,
-    }
-
-
-def _weighted_terms(game: Game, *networks_and_samples: Any) -> Metrics:
-    terms = game.task.generator_terms(*networks_and_samples)
-    if terms.keys() != game.term_weights.keys():
-        raise ValueError(
-            f"The task's further generator losses are {sorted(terms)}, and weights were given for "
-            f"{sorted(game.term_weights)}. Give each a weight, 0 to leave it out."
-        )
-    return {f"term_{name}": game.term_weights[name] * jnp.mean(term) for name, term in terms.items()}
-
-
-def _decisions(loss: Loss, real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
-    """What the discriminator's logits amount to, against the loss's boundary or, without, each other."""
-    if loss.boundary is None:
-        taken_for_real, right = fake_logits > real_logits, real_logits > fake_logits
-    else:
-        taken_for_real, right = fake_logits > loss.boundary, real_logits > loss.boundary
-    return {
-        "accuracy": 0.5 * (jnp.mean(right) + 1.0 - jnp.mean(taken_for_real)),
-        "fooled": jnp.mean(taken_for_real),
-        "logits_real": jnp.mean(real_logits),
-        "logits_fake": jnp.mean(fake_logits),
-    }
-
-
-def _average(average: Variables, variables: Variables, images: jax.Array, half_life: float) -> Variables:
-    """Exponential moving average. Source: Karras et al. 2018 (progressive GANs), appendix A.1.
+def _weight(images: jax.Array, half_life: jax.Array | float) -> jax.Array:
+    """Of the newest variables in their average. Source: Karras et al. 2018 (progressive GANs), appendix A.1.
 
     The decay is given as a half-life in images, so that it does not depend on the batch's size.
     """
-    weight = -jnp.expm1(-jnp.log(2.0) * images / half_life) if half_life else 1.0
-    return optax.incremental_update(variables, average, weight)
-
-
-def _example_keys(key: jax.Array, batch: Any, axis_name: str | None) -> jax.Array:
-    """A key [B] for each example of this device's share, by its index in the global batch."""
-    size = len(jax.tree.leaves(batch)[0])
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * size
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(size))
+    return -jnp.expm1(-jnp.log(2.0) * images / half_life)
 
 
 def _check_batch(batch: Any, batches: int) -> None:
@@ -304,9 +157,5 @@ def _batch_size(batch: Any) -> int:
     return jax.tree.leaves(batch)[0].shape[1]
 
 
-def _devices(axis_name: str | None) -> int:
-    return 1 if axis_name is None else jax.lax.axis_size(axis_name)
-
-
-def _mean(tree: Any, axis_name: str | None) -> Any:
-    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+def _number(value: float) -> jax.Array:
+    return jnp.asarray(value, jnp.result_type(float))

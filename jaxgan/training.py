@@ -15,6 +15,7 @@ from jaxgan.checkpoints import Checkpoints, Restored
 from jaxgan.config import Config
 from jaxgan.interrupts import Interrupts
 from jaxgan.observation import Album, Watch, measure
+from jaxgan.rules import ROWS
 from jaxgan.sampling import Sampler, make_sampler
 from jaxgan.state import GANState
 
@@ -75,19 +76,18 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
     configs.check_devices(config, len(devices), jax.process_count())
     axis_name = parallel.axis_name(config.parallel.runner)
     game = build.make_game(config, source.image_shape, len(source.classes), axis_name=axis_name)
-    phases = build.make_alternation(config)
     stream = data.make_stream(
         source,
         seed=config.seed,
         batch_size=config.batch_size,
-        updates=alternation.batches_per_step(phases),
+        updates=alternation.batches_per_step(build.make_alternation(config)),
         steps_per_call=config.parallel.steps_per_call,
         placement=config.data.placement,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
     runner = parallel.make_runner(
-        steps.make_train_step(game, alternation=phases, ema_half_life=config.ema.half_life),
+        build.make_train_step(config, game),
         runner=config.parallel.runner,
         devices=devices[: config.parallel.devices or None],
         load=stream.load,
@@ -240,7 +240,7 @@ def _rows(config: Config, classes: tuple[str, ...]) -> list[int]:
     """The classes that a grid shows, a row each."""
     if not config.model.conditional:
         return []
-    return list(config.sample.labels or range(min(len(classes), configs.ROWS)))
+    return list(config.sample.labels or range(min(len(classes), ROWS)))
 
 
 def _resume(checkpoints: Checkpoints, setup: Setup, record: dict[str, Any] | None) -> Restored | None:

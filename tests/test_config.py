@@ -14,7 +14,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import base
-from jaxgan import alternation, build, config, data, losses, observation, penalties
+from jaxgan import alternation, build, config, data, losses, observation, penalties, rules
 from jaxgan.config import ConfigError
 from jaxgan.models import mlp
 from jaxgan.sampling import Sampler
@@ -55,7 +55,7 @@ def refused(function, *arguments):
 
 
 def test_rules_and_the_base_config_have_the_same_fields():
-    assert sorted(config.flatten(base.get_config())) == sorted(config.RULES)
+    assert sorted(config.flatten(base.get_config())) == sorted(rules.RULES)
 
 
 def test_every_default_player_has_its_own_fields():
@@ -78,7 +78,7 @@ def test_every_config_passes_and_builds(name):
 
 def test_measures_are_what_training_measures():
     sampler = Sampler(lambda latents, labels: jnp.zeros((len(latents), 8, 8, 1)), latent_size=2)
-    assert set(observation.measure(sampler, source(), seed=0)) == set(config.MEASURES)
+    assert set(observation.measure(sampler, source(), seed=0)) == set(rules.MEASURES)
 
 
 def test_flatten_and_nested_are_inverse_and_survive_json():
@@ -125,7 +125,7 @@ WRONG = [
     ("model__dtype", "float16", "model.dtype is 'float16', expected one of 'float32', 'bfloat16'"),
     ("model__discriminator__norm", "layer", "norm is 'layer', expected one of 'none', 'batch'"),
     ("optimizer__generator__name", "adamw", "generator.name is 'adamw', expected one of 'adam', 'rmsprop'"),
-    ("optimizer__generator__schedule", "step", "schedule is 'step', expected one of 'constant', 'linear'"),
+    ("augment__control", "ada", "augment.control is 'ada', expected one of 'fixed', 'adaptive'"),
     ("alternation__generator__until", "loss", "until is 'loss', expected one of '', 'accuracy', 'fooled'"),
     ("parallel__runner", "pjit", "parallel.runner is 'pjit', expected one of 'jit', 'shard_map', 'pmap'"),
     ("data__placement", "gpu", "data.placement is 'gpu', expected one of 'auto', 'device', 'host'"),
@@ -199,13 +199,42 @@ RELATIONS = [
     (dict(penalties__r1=1.0, model__discriminator__norm="batch"), "penalties.r1 needs .* to 'none' or"),
     (dict(penalties__r2=1.0, model__discriminator__norm="batch"), "penalties.r2 needs .* to 'none' or"),
     (dict(sample__labels=(1,)), "sample.labels names classes, but model.conditional is False; set one"),
+    (dict(smoothing__real=0.9, loss="hinge"), "smoothing is for loss='non_saturating', and loss is 'hinge'"),
     (
-        dict(optimizer__generator__warmup=2000),
-        "optimizer.generator.warmup is 2000, expected less than the 2000 updates that the generator makes",
+        dict(smoothing__real=0.1, smoothing__fake=0.1),
+        "smoothing.real is 0.1 and smoothing.fake 0.1, expected",
+    ),
+    (dict(augment__control="adaptive"), "control is 'adaptive' and augment.policy empty; name what"),
+    (dict(augment__policy="bgc"), "augment.policy is 'bgc' and augment.p stays 0; give it a value or"),
+    (dict(accumulate=3), "batch_size is 64, not a multiple of accumulate x parallel.devices, 3"),
+    (dict(accumulate=16, parallel__devices=8), "not a multiple of accumulate x parallel.devices, 128"),
+    (
+        dict(schedules=(("loss", "linear", 1.0, 0.0, 0, 9),)),
+        "schedules has 'loss'; what can move is optimizer",
     ),
     (
-        dict(optimizer__discriminator__warmup=6000, alternation__discriminator__steps=3),
-        "discriminator.warmup is 6000, expected less than the 6000 updates",
+        dict(schedules=(("penalties.r1", "step", 1.0, 0.0, 0, 9),)),
+        "schedules of penalties.r1: 'step' is no kind of schedule; expected one of constant, linear, cosine",
+    ),
+    (
+        dict(schedules=(("top_k", "linear", 1.0, 0.0, 0, 9),)),
+        "schedules of top_k has 0.0, expected a number above 0.0 to 1.0",
+    ),
+    (
+        dict(schedules=(("top_k", "linear", 1.0, 0.5, -1, 9),)),
+        "schedules of top_k has -1, expected a finite number from 0",
+    ),
+    (
+        dict(schedules=(("top_k", "linear", 1.0, 0.5, 5, 5),)),
+        "schedules of top_k: .* from 5000 to 5000 images; expected .* to end after it began",
+    ),
+    (
+        dict(schedules=(("top_k", "linear", 1.0, 0.5, 0, 9), ("top_k", "linear", 0.5, 1.0, 8, 10))),
+        "schedules of top_k: .* from 8000 to 10000 images; expected it to begin at 9000 or later",
+    ),
+    (
+        dict(schedules=(("penalties.r1", "linear", 1, 0, 0, 9),), model__discriminator__norm="batch"),
+        "penalties.r1 needs the gradient",
     ),
     (
         dict(alternation__generator__until="fooled"),
@@ -232,11 +261,12 @@ def test_fields_that_do_not_fit_together_are_refused(fields, message):
         dict(batch_size=64, parallel__devices=8),
         dict(model__discriminator__norm="batch"),
         dict(sample__labels=(1,), model__conditional=True),
-        dict(optimizer__generator__warmup=1999),
-        dict(optimizer__discriminator__warmup=5999, alternation__discriminator__steps=3),
-        dict(
-            optimizer__generator__warmup=3999, alternation__phases=("generator", "discriminator", "generator")
-        ),
+        dict(accumulate=4, parallel__devices=8),
+        dict(smoothing__real=0.9),
+        dict(augment__policy="ada", augment__control="adaptive"),
+        dict(augment__policy="bT", augment__p=0.3),
+        dict(augment__policy="bT", schedules=(("augment.p", "linear", 0, 0.5, 0, 100),)),
+        dict(schedules=(("top_k", "linear", 1.0, 0.5, 0, 9), ("top_k", "constant", 0.5, 0.5, 9, 10))),
         dict(checkpoint__best_metric=""),
     ],
 )
@@ -316,10 +346,11 @@ def test_differences_name_what_moves_weights_and_nothing_else():
     ]
 
 
-def test_steps_are_free_only_under_constant_rates():
-    fields = dict(optimizer__discriminator__schedule="cosine")
-    saved = config.nested(config.flatten(changed(**fields)))
-    assert config.differences(saved, changed(**fields, steps=9)) == ["steps: saved 2000, now 9"]
+def test_steps_are_free_for_schedules_go_by_images():
+    fields = dict(schedules=(("penalties.r1", "cosine", 1.0, 0.1, 0, 100),))
+    saved = json.loads(json.dumps(config.nested(config.flatten(changed(**fields)))))
+    assert config.differences(saved, changed(**fields, steps=9)) == []
+    assert len(config.differences(saved, changed(steps=9))) == 1
 
 
 def test_fields_that_only_one_config_has_are_differences():
@@ -335,18 +366,21 @@ def test_fields_that_only_one_config_has_are_differences():
 # Optimisers
 
 
-def player(**fields):
-    optimizer = base.optimizer()
-    optimizer.update(fields)
-    return optimizer
+def optimizer(schedules=(), **fields):
+    """The generator's, as a config with these fields makes it."""
+    experiment = changed(schedules=schedules)
+    experiment.optimizer.generator.update(fields)
+    config.check(experiment)
+    return build.make_optimizer(experiment, "generator")
 
 
-def walk(optimizer, gradients):
-    """The parameter's values under these gradients, from 1."""
+def walk(optimizer, gradients, images=100):
+    """The parameter's values under these gradients, from 1, a gradient each so many images."""
     param, values = jnp.float32(1.0), []
+    optimizer = optax.with_extra_args_support(optimizer)
     state = optimizer.init(param)
-    for gradient in gradients:
-        update, state = optimizer.update(jnp.float32(gradient), state, param)
+    for i, gradient in enumerate(gradients):
+        update, state = optimizer.update(jnp.float32(gradient), state, param, images=jnp.int32(i * images))
         param = optax.apply_updates(param, update)
         values.append(float(param))
     return values
@@ -363,63 +397,71 @@ GRADIENTS = [0.5, -2.0, 1.0, 0.25]
         (dict(name="rmsprop", decay=0.7, momentum=0.5), lambda: optax.rmsprop(0.1, 0.7, momentum=0.5)),
         (dict(name="sgd"), lambda: optax.sgd(0.1)),
         (dict(name="sgd", momentum=0.5), lambda: optax.sgd(0.1, momentum=0.5)),
+        (
+            dict(name="sgd", clip_norm=0.7),
+            lambda: optax.chain(optax.clip_by_global_norm(0.7), optax.sgd(0.1)),
+        ),
+        (
+            dict(name="sgd", clip_adaptive=0.2),
+            lambda: optax.chain(optax.adaptive_grad_clip(0.2), optax.sgd(0.1)),
+        ),
     ],
 )
 def test_each_optimizer_moves_a_parameter_as_optax_does(fields, expected):
-    ours = build.make_optimizer(player(learning_rate=0.1, **fields), 100)
-    assert walk(ours, GRADIENTS) == walk(expected(), GRADIENTS)
+    assert walk(optimizer(learning_rate=0.1, **fields), GRADIENTS) == walk(expected(), GRADIENTS)
 
 
 def test_sgd_and_adam_by_hand():
-    sgd = build.make_optimizer(player(name="sgd", learning_rate=0.1, momentum=0.5), 9)
+    sgd = optimizer(name="sgd", learning_rate=0.1, momentum=0.5)
     # Velocities 0.5, -1.75, 0.125.
     np.testing.assert_allclose(walk(sgd, GRADIENTS[:3]), [0.95, 1.125, 1.1125], rtol=1e-6)
-    adam = build.make_optimizer(player(learning_rate=0.1), 9)
     # The first step of Adam is the rate, in the direction of the gradient's sign.
-    np.testing.assert_allclose(walk(adam, [3.0]), [0.9], rtol=1e-5)
+    np.testing.assert_allclose(walk(optimizer(learning_rate=0.1), [3.0]), [0.9], rtol=1e-5)
 
 
-def rates(updates, **fields):
-    """The learning rate at each update, seen through SGD with a gradient of 1."""
-    optimizer = build.make_optimizer(player(name="sgd", **fields), updates)
-    values = [1.0, *walk(optimizer, [1.0] * (updates + 1))]
-    return -np.diff(values)
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        (dict(schedule="constant"), {0: 0.1, 4: 0.1, 8: 0.1}),
-        (dict(schedule="linear"), {0: 0.1, 2: 0.075, 4: 0.05, 8: 0.0}),
-        (dict(schedule="cosine"), {0: 0.1, 2: 0.05 * (1 + math.sqrt(0.5)), 4: 0.05, 8: 0.0}),
-        (dict(schedule="constant", warmup=4), {0: 0.0, 1: 0.025, 2: 0.05, 4: 0.1, 8: 0.1}),
-        (dict(schedule="linear", warmup=4), {0: 0.0, 2: 0.05, 4: 0.1, 6: 0.05, 8: 0.0}),
-        (dict(schedule="cosine", warmup=4), {0: 0.0, 2: 0.05, 4: 0.1, 6: 0.05, 8: 0.0}),
-    ],
-)
-def test_schedules_start_and_end_where_they_should(fields, expected):
-    seen = rates(8, learning_rate=0.1, **fields)
-    for update, rate in expected.items():
-        np.testing.assert_allclose(seen[update], rate, atol=1e-6)
-
-
-def test_each_player_has_its_own_optimizer_over_all_of_its_updates():
-    """A linear schedule reaches 0 with the player's last update, whatever share of a step it has."""
-    experiment = changed(
-        steps=2,
-        optimizer__generator=player(name="sgd", learning_rate=0.3, schedule="linear"),
-        optimizer__discriminator=player(name="sgd", learning_rate=0.6, schedule="linear"),
-        alternation__phases=("discriminator", "generator", "discriminator"),
+def test_rates_and_betas_follow_their_schedules():
+    rate = ("optimizer.generator.learning_rate", "linear", 0.1, 0.0, 0.0, 0.4)
+    seen = walk(optimizer((rate,), name="sgd"), [1.0] * 6)
+    np.testing.assert_allclose(-np.diff([1.0, *seen]), [0.1, 0.075, 0.05, 0.025, 0, 0], atol=1e-6)
+    beta = ("optimizer.generator.b1", "constant", 0.9, 0.9, 0.0, 1.0)
+    fields = dict(name="adam", learning_rate=0.1, b2=0.99)
+    assert walk(optimizer((beta,), b1=0.0, **fields), GRADIENTS) == pytest.approx(
+        walk(optax.adam(0.1, b1=0.9, b2=0.99), GRADIENTS), rel=1e-6
     )
-    experiment.alternation.discriminator.steps = 3
+
+
+def test_players_have_rates_of_their_own():
+    experiment = changed()
+    experiment.optimizer.generator.update(name="sgd", learning_rate=0.1)
+    experiment.optimizer.discriminator.update(name="sgd", learning_rate=0.4)
+    game = build.make_game(experiment, SHAPE, 0)
+    moved = {name: walk(each, [1.0])[0] for name, each in game.optimizers.items()}
+    assert moved == pytest.approx({"generator": 0.9, "discriminator": 0.6})
+
+
+def test_the_numbers_of_a_game_are_those_of_the_config():
+    experiment = changed(
+        penalties__lecam=0.3,
+        lazy__lecam=16,
+        penalties__balanced_consistency=10.0,
+        accumulate=2,
+        smoothing__real=0.9,
+        augment__policy="ada",
+        augment__control="adaptive",
+        augment__p=0.25,
+        schedules=(("top_k", "linear", 1.0, 0.5, 0, 100), ("penalties.r1", "linear", 2.0, 1.0, 0, 100)),
+    )
     config.check(experiment)
-    assert config.updates(config.flatten(experiment), "generator") == 2
-    assert config.updates(config.flatten(experiment), "discriminator") == 12
-    game = build.make_game(experiment, SHAPE, CLASSES)
-    generator = -np.diff([1.0, *walk(game.optimizers["generator"], [1.0] * 3)])
-    np.testing.assert_allclose(generator, [0.3, 0.15, 0.0], atol=1e-6)
-    discriminator = -np.diff([1.0, *walk(game.optimizers["discriminator"], [1.0] * 13)])
-    np.testing.assert_allclose(discriminator, 0.05 * np.arange(12, -1, -1), atol=1e-6)
+    game = build.make_game(experiment, SHAPE, 0)
+    assert set(game.penalties) == {"lecam", "balanced_consistency", "r1"}
+    assert (game.penalties["lecam"].weight, game.penalties["lecam"].every) == (0.3, 16)
+    assert float(game.penalties["r1"].weight(50_000)) == 1.5
+    assert float(game.top_k(50_000)) == 0.75
+    assert game.accumulate == 2
+    assert float(game.augmentation.init().p) == 0.25
+    expected = 0.9 * np.log1p(np.exp(-2.0)) + 0.1 * np.log1p(np.exp(2.0)) + np.log1p(np.exp(-1.0))
+    found = game.loss.discriminator(jnp.float32(2.0), jnp.float32(-1.0))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 # The other parts
@@ -478,8 +520,3 @@ def test_the_task_brings_images_to_floats_and_flips_if_asked(flip):
     assert 0 < turned.sum() < 32 if flip else not turned.any()
     assert np.array_equal(example.real[turned], plain[turned][:, :, ::-1])
     assert example.given.latents.shape == (32, 128) and example.given.labels is None
-
-
-def test_a_player_without_a_phase_has_an_optimizer_all_the_same():
-    experiment = changed(alternation__phases=("discriminator",), optimizer__generator__schedule="cosine")
-    build.make_game(experiment, (8, 8, 1), 0)

@@ -23,6 +23,7 @@ PICTURES = {
     "quickstart": {
         "data", "progress", "curves", "grid", "latents", "interpolation", "walk", "open", "own",
     },
+    "dirac": {"plot", "distance"},
 }  # fmt: skip
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -99,7 +100,8 @@ def test_is_committed_clean(path):
 def test_runs_from_top_to_bottom(path, tmp_path, a_readers_machine):
     before, workdir = files_left(), tmp_path / "run"
     notebook = read(path)
-    give_parameters(notebook, steps=20, workdir=str(workdir))
+    trains = path.stem == "quickstart"
+    give_parameters(notebook, steps=20, **({"workdir": str(workdir)} if trains else {}))
     notebook.cells.append(nbformat.v4.new_code_cell("print(sys.executable)", id="kernel"))
 
     where = {"metadata": {"path": str(path.parent)}}  # as Jupyter starts it
@@ -118,6 +120,6 @@ def test_runs_from_top_to_bottom(path, tmp_path, a_readers_machine):
         line for cell in cells.values() for line in texts_of(cell, "stderr").splitlines() if "Warning" in line
     ]
     assert warned == []
-    for name in ("samples.png", "progress.png", "curves.png"):
+    for name in ("samples.png", "progress.png", "curves.png") if trains else ():
         assert (workdir / name).stat().st_size > 0
     assert files_left() == before

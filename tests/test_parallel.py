@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan import alternation, losses, parallel, penalties, steps
+from jaxgan import alternation, augment, losses, parallel, penalties, steps
 from jaxgan.data import transforms
 from jaxgan.models import dcgan, mlp
 from jaxgan.tasks import synthesis
@@ -36,16 +36,35 @@ def _game(axis_name):
     )
 
 
-def _train(runner, devices, steps_per_call):
+def _batch_wide_game(axis_name):
+    """What looks at the whole batch or remembers: losses, penalties, augmentation, parts of a batch."""
+    game = _game(axis_name)
+    remembered = {
+        "lecam": penalties.PENALTIES["lecam"]._replace(weight=0.1, every=2),
+        "path_length": penalties.PENALTIES["path_length"]._replace(weight=0.1),
+        "wgan_gp": penalties.PENALTIES["wgan_gp"]._replace(weight=0.1),
+    }
+    shared = dict(num_classes=3, width=8, depth=1, dtype=jnp.float64)
+    return game._replace(
+        generator=mlp.Generator(SHAPE, **shared),
+        discriminator=mlp.Discriminator(**shared),
+        loss=losses.relativistic_average,
+        penalties=remembered,
+        augmentation=augment.adaptive(augment.make_augment("bC"), target=0.0, kimg=0.5),
+        top_k=0.5,
+    )
+
+
+def _train(runner, devices, steps_per_call, make_game=_game):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (STEPS, UPDATES, BATCH, *SHAPE), np.uint8)
     labels = random.integers(0, 3, (STEPS, UPDATES, BATCH), np.int32)
     phases = (alternation.Phase("discriminator", UPDATES), alternation.Phase("generator"))
-    game = _game(parallel.axis_name(runner))
+    game = make_game(parallel.axis_name(runner))
     train_step = steps.make_train_step(game, alternation=phases, ema_half_life=30.0)
     run = parallel.make_runner(train_step, runner=runner, devices=jax.devices()[:devices])
     key = jax.random.key(1)
-    init = jax.jit(partial(steps.init_state, _game(None)), out_shardings=run.replicated)
+    init = jax.jit(partial(steps.init_state, make_game(None)), out_shardings=run.replicated)
     state = init({"image": images[0], "label": labels[0]}, key)
     state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
     for start in range(0, STEPS, steps_per_call):
@@ -85,6 +104,22 @@ def test_runners_and_devices_train_the_same_state(one_device, runner, devices, s
     chex.assert_trees_all_close(state, expected, rtol=0, atol=1e-12)
     assert metrics["loss/g"].shape == (steps_per_call,)
     assert metrics["loss/g"][-1] == pytest.approx(last["loss/g"][-1], abs=1e-12)
+
+
+@pytest.fixture(scope="module")
+def batch_wide_on_one_device():
+    with jax.enable_x64(True):
+        return _train("jit", 1, 1, _batch_wide_game)
+
+
+@pytest.mark.parametrize(("runner", "devices"), [("jit", 4), ("shard_map", 4), ("pmap", 2)])
+def test_what_looks_at_the_whole_batch_looks_at_all_devices(batch_wide_on_one_device, runner, devices):
+    with jax.enable_x64(True):
+        state, metrics = _train(runner, devices, 1, _batch_wide_game)
+    expected, last = batch_wide_on_one_device
+    assert 0 < float(expected.augmentation.p) < 1
+    chex.assert_trees_all_close(state, expected, rtol=0, atol=1e-9)  # the operations compute in float32
+    assert metrics["loss/g"][-1] == pytest.approx(last["loss/g"][-1], abs=1e-9)
 
 
 def test_the_reference_moved(one_device):

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from configs import digits
+from jaxgan.config import check
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -46,3 +49,11 @@ def test_files_and_configs_that_are_named_exist():
         assert (ROOT / path).exists(), path
     table = re.findall(r"^\| `(\w+\.py)` \|", README, flags=re.MULTILINE)
     assert set(table) | {"base.py"} == {path.name for path in (ROOT / "configs").glob("*.py")}
+
+
+def test_the_recipe_of_schedules_is_a_config_that_can_run():
+    (recipe,) = [block for block in blocks("python") if "config.schedules" in block]
+    scope = {"config": digits.get_config()}
+    exec(recipe, scope)
+    check(scope["config"])
+    assert len(scope["config"].schedules) == 3

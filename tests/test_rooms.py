@@ -18,7 +18,10 @@ ROOMS = {
     "metrics": set(),
     "state": set(),
     "alternation": set(),
-    "steps": {"alternation", "losses", "penalties", "state", "tasks"},
+    "augment": set(),
+    "schedules": set(),
+    "updates": {"alternation", "augment", "losses", "penalties", "schedules", "state", "tasks"},
+    "steps": {"alternation", "schedules", "state", "updates"},
     # One step on many devices, images from a generator.
     "parallel": {"state", "steps"},
     "sampling": {"data", "state", "steps", "tasks"},
@@ -32,17 +35,24 @@ ROOMS = {
     "report": {"files", "pictures"},
     "observation": {"data", "metrics", "pictures", "report", "sampling"},
     # The door, where a config stops, and the loop.
-    "config": {"alternation", "data", "losses", "models", "parallel", "penalties"},
-    "build": {"alternation", "config", "data", "losses", "models", "penalties", "steps", "tasks"},
+    "rules": {"alternation", "augment", "losses", "models", "parallel", "penalties"},
+    "config": {"alternation", "data", "models", "penalties", "rules", "schedules"},
+    "build": {
+        "alternation", "augment", "config", "data", "losses", "models", "penalties", "schedules", "steps",
+        "tasks",
+    },
     "records": {"config", "data", "files", "report"},
     "training": {
         "alternation", "build", "checkpoints", "config", "data", "interrupts", "observation", "parallel",
-        "records", "report", "sampling", "state", "steps",
+        "records", "report", "rules", "sampling", "state", "steps",
     },
     "preview": {"config", "data", "report", "state", "steps", "training"},
     "command": {"config"},
 }  # fmt: skip
-PURE = {"losses", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation", "steps"}
+PURE = {
+    "losses", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation", "augment",
+    "schedules", "updates", "steps",
+}  # fmt: skip
 ARRAY_LIBRARIES = {"collections", "functools", "math", "typing", "flax", "jax", "optax"}
 
 

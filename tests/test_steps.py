@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan import alternation, losses, penalties, steps
+from jaxgan import alternation, losses, penalties, steps, updates
 from jaxgan.models import dcgan, mlp
 from jaxgan.state import GANState
 from jaxgan.tasks import synthesis
@@ -140,7 +140,7 @@ def test_metrics_say_what_the_logits_were():
 
 def test_relative_losses_are_judged_by_pairs():
     real, fake = jnp.array([5.0, 1.0, 7.0]), jnp.array([6.0, 0.0, 3.0])
-    measured = steps._decisions(losses.relativistic, real, fake)
+    measured = updates._decisions(losses.relativistic, real, fake)
     assert measured["fooled"] == pytest.approx(1 / 3)
     assert measured["accuracy"] == pytest.approx(2 / 3)
 
@@ -361,7 +361,7 @@ def test_a_gan_learns_a_gaussian():
     random = np.random.default_rng(0)
     adam = optax.adam(2e-3, b1=0.0)
     game = points_game(width=32, optimizers={"generator": adam, "discriminator": adam})
-    game = game._replace(penalties={n: p._replace(weight=0.5) for n, p in penalties.PENALTIES.items()})
+    game = game._replace(penalties={n: penalties.PENALTIES[n]._replace(weight=0.5) for n in ("r1", "r2")})
     batch = {"image": (target + 0.3 * random.normal(size=(1, 256, 2))).astype(np.float32)}
     step = jax.jit(steps.make_train_step(game, ema_half_life=5000.0), donate_argnums=0)
     state: GANState = start(game, batch)

@@ -16,6 +16,14 @@ class Example(NamedTuple):
     real: Any
 
 
+Terms = Callable[[BoundNetwork, BoundNetwork, Example, Any], dict[str, jax.Array]]
+
+
+def no_terms(*networks_and_samples: Any) -> dict[str, jax.Array]:
+    """No further losses."""
+    return {}
+
+
 class Task(NamedTuple):
     """One application of adversarial training. It holds no state and no training step.
 
@@ -25,9 +33,11 @@ class Task(NamedTuple):
       judge: (discriminator, sample, given) -> logits, [B] or patches [B,h,w].
       generator_terms: (generator, discriminator, example, fake) -> {name: [B]}, further losses of the
         generator, weighted by the training step.
+      discriminator_terms: the same of the discriminator.
     """
 
     prepare: Callable[[Any, jax.Array], Example]
     generate: Callable[[BoundNetwork, Any], Any]
     judge: Callable[[BoundNetwork, Any, Any], jax.Array]
-    generator_terms: Callable[[BoundNetwork, BoundNetwork, Example, Any], dict[str, jax.Array]]
+    generator_terms: Terms = no_terms
+    discriminator_terms: Terms = no_terms

@@ -1,7 +1,7 @@
 """Image synthesis: images made from nothing, or from a class."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,4 @@ def make_task(latent_size: int, *, conditional: bool = False, transform: Transfo
     def judge(discriminator: BoundNetwork, sample: jax.Array, given: Given) -> jax.Array:
         return discriminator(sample, given.labels)
 
-    def generator_terms(*unused: Any) -> dict[str, jax.Array]:
-        return {}
-
-    return Task(prepare, generate, judge, generator_terms)
+    return Task(prepare, generate, judge)

@@ -1,0 +1,147 @@
+"""Every field of a config and what it may hold; `configs/base.py` gives each its default and meaning."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxgan import parallel
+from jaxgan.alternation import PLAYERS
+from jaxgan.augment import OPERATIONS, POLICIES, make_augment
+from jaxgan.losses import LOSSES
+from jaxgan.models import dcgan
+from jaxgan.penalties import PENALTIES
+
+
+class Rule(NamedTuple):
+    """What a field may hold: its type, a predicate and the predicate in words."""
+
+    kind: type
+    accepts: Callable[[Any], bool]
+    expected: str
+
+    def holds(self, value: Any) -> bool:
+        """Whether a field may hold the value; an integer is a number too, a truth is not."""
+        if self.kind is float:
+            right = isinstance(value, int | float) and not isinstance(value, bool)
+        else:
+            right = type(value) is self.kind
+        return right and bool(self.accepts(value))
+
+
+def one_of(*names: str) -> Rule:
+    return Rule(str, lambda value: value in names, "one of " + ", ".join(repr(n) for n in names))
+
+
+def integer(low: int, high: float = float("inf")) -> Rule:
+    upto = f" and at most {high}" if high < float("inf") else ""
+    return Rule(int, lambda value: low <= value <= high, f"an integer, at least {low}{upto}")
+
+
+def number(low: float, high: float = float("inf"), *, above: bool = False) -> Rule:
+    words = f"a {'' if high < float('inf') else 'finite '}number {'above' if above else 'from'} {low}"
+    words += f" to {high}" if high < float("inf") else ""
+
+    def accepts(value: float) -> bool:
+        return math.isfinite(value) and (low < value if above else low <= value) and value <= high
+
+    return Rule(float, accepts, words)
+
+
+def _is_policy(value: str) -> bool:
+    try:
+        return value == "" or bool(make_augment(value))
+    except ValueError:
+        return False
+
+
+ANY_TEXT = Rule(str, lambda value: True, "a text")
+TRUTH = Rule(bool, lambda value: True, "True or False")
+PENALTY_NAMES = (*PENALTIES, "consistency", "balanced_consistency")  # the last two need an augmentation
+MEASURES = ("distance/sliced_wasserstein",)  # what `observation.measure` returns
+ROWS = 16  # classes that a grid of samples shows when the config names none
+
+OPTIMIZER = {
+    "name": one_of("adam", "rmsprop", "sgd"),
+    "learning_rate": number(0.0, 10.0, above=True),
+    "b1": number(0.0, 0.999999),
+    "b2": number(0.0, 0.999999),
+    "decay": number(0.0, 0.999999),
+    "momentum": number(0.0, 0.999999),
+    "clip_norm": number(0.0),
+    "clip_adaptive": number(0.0),
+}
+PHASE = {
+    "steps": integer(1),
+    "until": one_of("", "accuracy", "fooled"),
+    "target": number(0.0, 1.0),
+}
+RULES: dict[str, Rule] = {
+    "seed": integer(0, 2**31 - 1),
+    "steps": integer(1),
+    "batch_size": integer(1),
+    "accumulate": integer(1),
+    "data.source": Rule(str, lambda value: value.startswith("tfds:"), "'tfds:NAME', such as 'tfds:digits'"),
+    "data.split": Rule(str, bool, "a split, such as 'train' or 'train[:80%]'"),
+    "data.data_dir": ANY_TEXT,
+    "data.flip": TRUTH,
+    "data.placement": one_of("auto", "device", "host"),
+    "model.family": one_of("dcgan", "mlp"),
+    "model.conditional": TRUTH,
+    "model.latent_size": integer(1),
+    "model.smallest": integer(1),
+    "model.dtype": one_of("float32", "bfloat16"),
+    "model.generator.width": integer(1),
+    "model.discriminator.width": integer(1),
+    "model.discriminator.norm": one_of(*dcgan.NORMS),
+    "loss": one_of(*LOSSES),
+    **{f"penalties.{name}": number(0.0) for name in PENALTY_NAMES},
+    **{f"lazy.{name}": integer(1) for name in PENALTY_NAMES},
+    "smoothing.real": number(0.0, 1.0),
+    "smoothing.fake": number(0.0, 1.0),
+    "smoothing.flipped": number(0.0, 0.5),
+    "top_k": number(0.0, 1.0, above=True),
+    "augment.policy": Rule(
+        str, _is_policy, f"letters of {''.join(OPERATIONS)} or one of {', '.join(POLICIES)}"
+    ),
+    "augment.control": one_of("fixed", "adaptive"),
+    "augment.p": number(0.0, 1.0),
+    "augment.target": number(-1.0, 1.0),
+    "augment.kimg": number(0.0, above=True),
+    "schedules": Rule(
+        tuple,
+        lambda value: all(isinstance(piece, tuple) and len(piece) == 6 for piece in value),
+        "a tuple of (field, kind, first, last, start kimg, stop kimg)",
+    ),
+    **{f"optimizer.{p}.{name}": rule for p in PLAYERS for name, rule in OPTIMIZER.items()},
+    "alternation.phases": Rule(
+        tuple,
+        lambda value: len(value) > 0 and all(name in PLAYERS for name in value),
+        "a tuple of 'discriminator' and 'generator', in the order of their phases",
+    ),
+    **{f"alternation.{p}.{name}": rule for p in PLAYERS for name, rule in PHASE.items()},
+    "ema.half_life": number(0.0),
+    "parallel.runner": one_of(*parallel.RUNNERS),
+    "parallel.devices": integer(0),
+    "parallel.steps_per_call": integer(1),
+    "log.every": integer(1, 10_000),
+    "sample.every": integer(1),
+    "sample.columns": integer(1, 100),
+    "sample.labels": Rule(
+        tuple, lambda value: all(type(v) is int and v >= 0 for v in value), "a tuple of labels >= 0"
+    ),
+    "checkpoint.every": integer(1),
+    "checkpoint.keep": integer(1),
+    "checkpoint.best_metric": one_of("", *MEASURES),
+    "checkpoint.best_mode": one_of("min", "max"),
+}
+
+# Numbers that may move over a run; a rate may come to 0 in its course.
+SCHEDULED = {
+    **{f"optimizer.{p}.learning_rate": number(0.0, 10.0) for p in PLAYERS},
+    **{f"optimizer.{p}.{name}": OPTIMIZER[name] for p in PLAYERS for name in ("b1", "b2")},
+    **{f"penalties.{name}": number(0.0) for name in PENALTY_NAMES},
+    **{name: RULES[name] for name in ("top_k", "augment.p", "ema.half_life")},
+}
+
+# Fields that do not move a single weight: a run may be resumed under others.
+FREE = ("data.data_dir", "data.placement", "parallel.", "log.", "sample.", "checkpoint.")

@@ -1,0 +1,280 @@
+"""One update of a player: its objective on a batch, and a step of its optimiser.
+
+Everything here is pure and written for one device's share of a batch. Under `jax.jit` the share is the whole
+batch; under `jax.shard_map(..., check_vma=False)` or `jax.pmap`, `Game.axis_name` names the mapped axis, and
+gradients and metrics are averaged over it, losses see the logits of the whole batch, and modules built with
+the same `axis_name` average their batch statistics. An example's randomness comes from its own key, which its
+index in the global batch makes, so that the number of devices changes nothing but rounding.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jaxgan import losses
+from jaxgan.alternation import PlayerName
+from jaxgan.augment import Augmentation
+from jaxgan.penalties import Penalty, Scene
+from jaxgan.schedules import Value, value_at
+from jaxgan.state import GANState, Network, Player, Variables, collections
+from jaxgan.tasks import Task
+
+Metrics = dict[str, jax.Array]
+# What an example's key is folded with; the task has split it, which is to fold it with 0 and 1.
+_REAL, _FAKE, _PENALTY = 2, 3, 4
+
+
+class Game(NamedTuple):
+    """The static half of adversarial training: who plays, for what, and how they learn.
+
+    Numbers may be schedules, functions of the images shown so far.
+
+    Attributes:
+      task: what G is given and D judges.
+      generator: Linen module, deterministic: its noise is among its inputs.
+      discriminator: Linen module, deterministic too.
+      loss: what each player minimises.
+      optimizers: an optax transformation for each player; its `update` is told `images`, those shown so far.
+      penalties: added to the players' losses, by name.
+      term_weights: weights of the task's further losses, by name.
+      augmentation: what the discriminator sees all images through, or None.
+      top_k: the share of the fakes, those most real to D, that the generator learns from.
+      accumulate: parts that a batch is cut into, whose gradients are averaged: less memory, the same update
+        for losses that take each example for itself and networks without batch statistics.
+      axis_name: the mapped axis that a step runs under, or None.
+    """
+
+    task: Task
+    generator: nn.Module
+    discriminator: nn.Module
+    loss: losses.Loss
+    optimizers: Mapping[PlayerName, optax.GradientTransformation]
+    penalties: Mapping[str, Penalty] = {}
+    term_weights: Mapping[str, Value] = {}
+    augmentation: Augmentation | None = None
+    top_k: Value = 1.0
+    accumulate: int = 1
+    axis_name: str | None = None
+
+
+def update_discriminator(game: Game, state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
+    """One update of the discriminator, and what its penalties and the augmentation's controller remember.
+
+    Args:
+      game: the static half.
+      state: the state.
+      batch: leaves [B,...], this device's share.
+      key: of this update, the same on every device.
+
+    Returns:
+      The state, and metrics, scalars: `loss` (without penalties), `penalty_NAME` and `term_NAME` (weighted),
+      `accuracy` (share of right decisions), `fooled` (share of fakes taken for real), `logits_real`,
+      `logits_fake`, `grad_norm`, `finite` (bool: loss and gradients), and with an augmentation `p`.
+
+    Raises:
+      ValueError: the batch does not divide by `game.accumulate`.
+    """
+    state, metrics = _update(game, "discriminator", state, batch, key)
+    if game.augmentation is not None:
+        shown = len(jax.tree.leaves(batch)[0]) * devices_on(game.axis_name)
+        metrics["p"] = state.augmentation.p
+        controller = game.augmentation.control(state.augmentation, metrics["sign_real"], state.images, shown)
+        state = state.replace(augmentation=controller)
+    return state, metrics
+
+
+def update_generator(game: Game, state: GANState, batch: Any, key: jax.Array) -> tuple[GANState, Metrics]:
+    """One update of the generator, and what its penalties remember; nothing else in the state changes.
+
+    Args, metrics and errors are those of `update_discriminator`.
+    """
+    return _update(game, "generator", state, batch, key)
+
+
+def _update(
+    game: Game, name: PlayerName, state: GANState, batch: Any, key: jax.Array
+) -> tuple[GANState, Metrics]:
+    """One step of the player's optimiser down the gradient of its objective, averaged over devices."""
+    player: Player = getattr(state, name)
+    gradient = jax.grad(partial(_objective, game, name, state), has_aux=True)
+
+    def learn_from(collections: Variables, part: tuple[Any, jax.Array]) -> tuple[Variables, Any]:
+        grads, (collections, memories, metrics) = gradient(player.params, collections, *part)
+        return collections, (grads, memories, metrics)
+
+    whole = batch, example_keys(key, batch, game.axis_name)
+    if game.accumulate == 1:
+        collections, learnt = learn_from(player.collections, whole)
+    else:
+        parts = _parts(whole, game.accumulate)
+        collections, learnt = jax.lax.scan(learn_from, player.collections, parts)
+        learnt = jax.tree.map(partial(jnp.mean, axis=0), learnt)
+    grads, memories, metrics = mean_over(learnt, game.axis_name)
+    optimizer = optax.with_extra_args_support(game.optimizers[name])
+    updates, optimizer_state = optimizer.update(grads, player.optimizer, player.params, images=state.images)
+    norm = optax.tree.norm(grads)
+    metrics |= {"grad_norm": norm, "finite": jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)}
+    player = Player(optax.apply_updates(player.params, updates), collections, optimizer_state)
+    return state.replace(**{name: player}, memories={**state.memories, **memories}), metrics
+
+
+def _objective(
+    game: Game,
+    name: PlayerName,
+    state: GANState,
+    params: Any,
+    own_collections: Variables,
+    batch: Any,
+    keys: jax.Array,
+) -> tuple[jax.Array, tuple[Variables, Mapping[str, Any], Metrics]]:
+    """What the player minimises, its collections, what its penalties remember, and metrics."""
+    task = game.task
+    variables = {"generator": state.generator.variables, "discriminator": state.discriminator.variables}
+    variables[name] = {"params": params, **own_collections}
+    networks = {
+        "generator": Network(game.generator, variables["generator"], train=True),
+        "discriminator": Network(game.discriminator, variables["discriminator"], train=True),
+    }
+    generator, discriminator = networks.values()
+    example = task.prepare(batch, keys)
+    fake = task.generate(generator, example.given)
+    seen = partial(_seen, game, state, keys)
+    real_logits = task.judge(discriminator, seen(example.real, _REAL), example.given)
+    fake_logits = task.judge(discriminator, seen(fake, _FAKE), example.given)
+    scene = Scene(
+        critic=lambda images: task.judge(discriminator.frozen, seen(images, _REAL), example.given),
+        generate=lambda given: task.generate(generator.frozen, given),
+        given=example.given,
+        real=example.real,
+        fake=fake,
+        real_logits=real_logits,
+        fake_logits=fake_logits,
+        params=params,
+        keys=fold(keys, _PENALTY),
+    )
+    loss = _loss(game, name, state, real_logits, fake_logits)
+    penalties, memories = _penalties(game, name, state, scene)
+    extra = getattr(task, f"{name}_terms")(generator, discriminator, example, fake)
+    terms = penalties | _weighted(game, extra, state.images)
+    metrics = {"loss": loss, **terms, **_decisions(game.loss, real_logits, fake_logits)}
+    if game.augmentation is not None:
+        metrics["sign_real"] = jnp.mean(jnp.sign(real_logits - (game.loss.boundary or 0.0)))
+    total = loss + sum(terms.values(), jnp.zeros_like(loss))
+    return total, (collections(networks[name].variables), memories, metrics)
+
+
+def _loss(
+    game: Game, name: PlayerName, state: GANState, real_logits: jax.Array, fake_logits: jax.Array
+) -> jax.Array:
+    """The mean over the whole batch, for losses that compare its examples: the same on every device."""
+    if real_logits.shape != fake_logits.shape:
+        raise ValueError(
+            f"The discriminator's logits are {real_logits.shape} of reals and {fake_logits.shape} of fakes; "
+            "expected one shape, [B] or [B,h,w]: is `judge` given samples of one size?"
+        )
+    loss = game.loss
+    if callable(game.top_k) or game.top_k < 1.0:
+        loss = losses.top_k(loss, value_at(game.top_k, state.images))
+    return jnp.mean(getattr(loss, name)(*all_over((real_logits, fake_logits), game.axis_name)))
+
+
+def _seen(game: Game, state: GANState, keys: jax.Array, sample: Any, salt: int) -> Any:
+    """A sample as the discriminator is shown it; all its images are changed alike."""
+    if game.augmentation is None:
+        return sample
+    keys, p, augment = fold(keys, salt), state.augmentation.p, game.augmentation.apply
+    return jax.tree.map(lambda images: augment(images, keys, p=p), sample)
+
+
+def _penalties(game: Game, name: PlayerName, state: GANState, scene: Scene) -> tuple[Metrics, dict[str, Any]]:
+    """The player's penalties, weighted, by `penalty_NAME`, and what they remember now, by name."""
+    values, memories = dict[str, jax.Array](), dict[str, Any]()
+    for key, penalty in game.penalties.items():
+        if penalty.player != name:
+            continue
+
+        def taken(memory: Any, penalty: Penalty = penalty) -> tuple[jax.Array, Any]:
+            value, memory = penalty.function(scene, memory)
+            return penalty.every * jnp.mean(value), memory
+
+        def left_out(memory: Any) -> tuple[jax.Array, Any]:
+            return jnp.zeros((), scene.real_logits.dtype), memory
+
+        memory = state.memories[key]
+        if penalty.every == 1:
+            value, memories[key] = taken(memory)
+        else:
+            due = state.step % penalty.every == 0
+            value, memories[key] = jax.lax.cond(due, taken, left_out, memory)
+        values[f"penalty_{key}"] = value_at(penalty.weight, state.images) * value
+    return values, memories
+
+
+def _weighted(game: Game, terms: Mapping[str, jax.Array], images: jax.Array) -> Metrics:
+    if terms.keys() - game.term_weights.keys():
+        raise ValueError(
+            f"The task's further losses are {sorted(terms)}, and weights were given for "
+            f"{sorted(game.term_weights)}. Give each a weight, 0 to leave it out."
+        )
+    weights = {name: value_at(game.term_weights[name], images) for name in terms}
+    return {f"term_{name}": weights[name] * jnp.mean(term) for name, term in terms.items()}
+
+
+def _decisions(loss: losses.Loss, real_logits: jax.Array, fake_logits: jax.Array) -> Metrics:
+    """What the discriminator's logits amount to, against the loss's boundary or, without, each other."""
+    if loss.boundary is None:
+        taken_for_real, right = fake_logits > real_logits, real_logits > fake_logits
+    else:
+        taken_for_real, right = fake_logits > loss.boundary, real_logits > loss.boundary
+    return {
+        "accuracy": 0.5 * (jnp.mean(right) + 1.0 - jnp.mean(taken_for_real)),
+        "fooled": jnp.mean(taken_for_real),
+        "logits_real": jnp.mean(real_logits),
+        "logits_fake": jnp.mean(fake_logits),
+    }
+
+
+def example_keys(key: jax.Array, batch: Any, axis_name: str | None) -> jax.Array:
+    """A key [B] for each example of this device's share, by its index in the global batch."""
+    size = len(jax.tree.leaves(batch)[0])
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * size
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(size))
+
+
+def fold(keys: jax.Array, salt: int) -> jax.Array:
+    """Keys [B] for another use of the same examples."""
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, salt)
+
+
+def _parts(tree: Any, count: int) -> Any:
+    """[B,...] -> [count,B/count,...], every part from all over the batch, so that devices share each."""
+
+    def cut(leaf: jax.Array) -> jax.Array:
+        if len(leaf) % count:
+            raise ValueError(f"A device's {len(leaf)} examples cannot be cut into {count} equal parts.")
+        return leaf.reshape(-1, count, *leaf.shape[1:]).swapaxes(0, 1)
+
+    return jax.tree.map(cut, tree)
+
+
+def devices_on(axis_name: str | None) -> int:
+    """How many devices share a batch."""
+    return 1 if axis_name is None else jax.lax.axis_size(axis_name)
+
+
+def mean_over(tree: Any, axis_name: str | None) -> Any:
+    """The mean over devices of every leaf."""
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+
+def all_over(tree: Any, axis_name: str | None) -> Any:
+    """The leaves [B,...] of all devices, one after the other.
+
+    Every device then computes the same loss of them; its gradients, averaged over devices, are the loss's.
+    """
+    return tree if axis_name is None else jax.lax.all_gather(tree, axis_name, tiled=True)
