@@ -56,7 +56,7 @@ def get_config() -> ConfigDict:
     config.model.dtype = "float32"  # of the computation: float32 or bfloat16
     config.model.generator = ConfigDict(dict(width=64))  # channels next to the image; units of an MLP
     config.model.discriminator = ConfigDict(dict(width=64))
-    config.model.discriminator.norm = "none"  # dcgan: none, or batch as in the paper
+    config.model.discriminator.norm = "none"  # dcgan: none, spectral, or batch as in the paper
 
     config.loss = "non_saturating"  # a name in jaxgan.losses.LOSSES
     config.penalties = ConfigDict()

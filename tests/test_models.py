@@ -317,3 +317,52 @@ def test_statistics_move_a_tenth_of_the_way_while_training():
     np.testing.assert_allclose(statistics["mean"], 0.1 * x.mean((0, 1, 2)), rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(statistics["var"], 0.9 + 0.1 * x.var((0, 1, 2)), rtol=1e-5)
     assert jax.tree.all(jax.tree.map(jnp.array_equal, kept["batch_stats"], variables["batch_stats"]))
+
+
+# Spectral normalisation
+
+
+def refined(module, variables, *inputs, calls=40):
+    """The variables after so many calls in training, each a step of the power iteration."""
+    step = jax.jit(lambda variables: module.apply(variables, *inputs, train=True, mutable=["batch_stats"])[1])
+    for _ in range(calls):
+        variables = {**variables, **step(variables)}
+    return variables
+
+
+def test_spectral_norm_finds_the_largest_singular_value_of_every_kernel():
+    module = dcgan.Discriminator(SMALL, num_classes=3, width=4, smallest=2, norm="spectral")
+    inputs = normal(0, B, *SMALL), LABELS
+    variables = refined(module, init(module, *inputs), *inputs)
+    found = {}
+    for group in variables["batch_stats"].values():
+        found |= {
+            name.removesuffix("/kernel/sigma"): s for name, s in group.items() if name.endswith("sigma")
+        }
+    assert found.keys() == variables["params"].keys() and len(found) == 4
+    for name, sigma in found.items():
+        kernel = np.asarray(variables["params"][name]["kernel"])
+        largest = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), ord=2)
+        assert sigma == pytest.approx(largest, rel=1e-3), name
+
+
+def test_under_spectral_norm_the_size_of_a_kernel_does_not_matter():
+    module = dcgan.Discriminator(SMALL, width=4, smallest=2, norm="spectral")
+    images = normal(0, B, *SMALL)
+    variables = refined(module, init(module, images), images)
+
+    def enlarged(path, leaf):
+        return leaf * 7 if path[-1].key == "kernel" else leaf
+
+    larger = {**variables, "params": jax.tree_util.tree_map_with_path(enlarged, variables["params"])}
+    larger = refined(module, larger, images)
+    np.testing.assert_allclose(apply(module, larger, images), apply(module, variables, images), rtol=1e-4)
+
+
+def test_evaluation_does_not_refine():
+    module = dcgan.Discriminator(SMALL, width=4, smallest=2, norm="spectral")
+    images = normal(0, B, *SMALL)
+    variables = init(module, images)
+    _, after = module.apply(variables, images, train=False, mutable=["batch_stats"])
+    before = jax.tree.leaves(variables["batch_stats"])
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(after), before, strict=True))

@@ -16,7 +16,7 @@ from flax import linen as nn
 from jaxgan.models import layers
 
 SLOPE = 0.2  # of the leaky ReLU: Radford et al. 2016, section 4
-NORMS = ("none", "batch")
+NORMS = ("none", "batch", "spectral")
 normal = nn.initializers.normal(0.02)  # Radford et al. 2016, section 4
 
 
@@ -91,7 +91,8 @@ class Discriminator(nn.Module):
       num_classes: 0 for an unconditional network.
       width: channels of the stage next to the image.
       smallest: the smallest grid has at least this many pixels a side.
-      norm: 'batch' as in the paper (then logits depend on the whole batch: no gradient penalty), or 'none'.
+      norm: 'batch' as in the paper (then logits depend on the whole batch: no gradient penalty), 'spectral'
+        (every layer's kernel divided by its largest singular value: Miyato et al. 2018, eq. 8), or 'none'.
       dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
       axis_name: the mapped axis whose devices share batch statistics, if there is one.
     """
@@ -111,9 +112,10 @@ class Discriminator(nn.Module):
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
         x = images
+        layer = partial(_normalised, spectral=self.norm == "spectral", train=train)
         stages = widths(self.width, doublings(self.image_shape, self.smallest))
         for stage, features in enumerate(stages):
-            x = layers.ResamplingConv(layers.halve, features, dtype=self.dtype)(x)
+            x = layer(layers.ResamplingConv(layers.halve, features, dtype=self.dtype), x)
             if self.norm == "batch" and stage > 0:  # not next to the image: section 3
                 x = nn.BatchNorm(
                     use_running_average=not train,
@@ -123,10 +125,17 @@ class Discriminator(nn.Module):
                 )(x)
             x = nn.leaky_relu(x, SLOPE)
         x = x.astype(images.dtype)
-        logits = nn.Dense(1, kernel_init=normal)(x.reshape(len(x), -1))[:, 0]
+        logits = layer(nn.Dense(1, kernel_init=normal), x.reshape(len(x), -1))[:, 0]
         codes = layers.one_hot_labels(labels, self.num_classes)
         if codes is None:
             return logits
         pooled = jnp.sum(x, axis=(1, 2))
-        embedding = nn.Dense(pooled.shape[-1], use_bias=False, kernel_init=normal)(codes)
+        embedding = layer(nn.Dense(pooled.shape[-1], use_bias=False, kernel_init=normal), codes)
         return logits + jnp.sum(embedding * pooled, axis=-1)
+
+
+def _normalised(layer: nn.Module, inputs: jax.Array, *, spectral: bool, train: bool) -> jax.Array:
+    """The layer's outputs; in training, spectral normalisation goes on with its power iteration."""
+    if spectral:
+        return nn.SpectralNorm(layer)(inputs, update_stats=train)
+    return layer(inputs)
