@@ -97,25 +97,45 @@ def _refuse(wrong: Sequence[str]) -> None:
         raise ConfigError("The config cannot be run:\n" + "\n".join(f"  {line}" for line in wrong))
 
 
-def _relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
-    """(holds, what to change) of conditions between fields."""
-    calls, devices = flat["parallel.steps_per_call"], flat["parallel.devices"]
-    batch, norm = flat["batch_size"], flat["model.discriminator.norm"]
-    penalised = [name for name in SLOPES if moving(flat, f"penalties.{name}")]
-    cadences = ("steps", "log.every", "sample.every", "checkpoint.every")
-    relations = [
-        (
-            flat[name] % calls == 0,
-            f"{name} is {flat[name]}, not a multiple of parallel.steps_per_call, {calls}.",
-        )
-        for name in cadences
-    ]
-    relations += [
+Relations = list[tuple[bool, str]]  # (holds, what to change), of conditions between fields
+
+
+def _relations(flat: Mapping[str, Any]) -> Relations:
+    groups = (_run_relations, _network_relations, _objective_relations, _schedule_relations)
+    return [relation for group in groups for relation in group(flat)]
+
+
+def _run_relations(flat: Mapping[str, Any]) -> Relations:
+    """Of how long a run is, and how its steps and batches are cut."""
+    calls, devices, batch = flat["parallel.steps_per_call"], flat["parallel.devices"], flat["batch_size"]
+    images, most = max(updates(flat, "discriminator"), flat["steps"]) * batch, 2**31 - 1
+    share = flat["accumulate"] * max(devices, 1)
+    return [
+        *(
+            (
+                flat[name] % calls == 0,
+                f"{name} is {flat[name]}, not a multiple of parallel.steps_per_call, {calls}.",
+            )
+            for name in ("steps", "log.every", "sample.every", "checkpoint.every")
+        ),
         (
             devices == 0 or batch % devices == 0,
             f"batch_size is {batch}, not a multiple of parallel.devices, {devices}; "
             f"try {max(batch // max(devices, 1), 1) * devices}.",
         ),
+        (
+            batch % share == 0,
+            f"batch_size is {batch}, not a multiple of accumulate x parallel.devices, {share}.",
+        ),
+        (images <= most, f"steps make {images:,} images to be shown; an int32 counts to {most:,}. Lower it."),
+    ]
+
+
+def _network_relations(flat: Mapping[str, Any]) -> Relations:
+    """Of what the networks can do, and what is asked of them."""
+    norm = flat["model.discriminator.norm"]
+    penalised = [name for name in SLOPES if moving(flat, f"penalties.{name}")]
+    return [
         (
             norm == "none" or flat["model.family"] == "dcgan",
             f"model.discriminator.norm is {norm!r}, which only model.family='dcgan' knows; set it to 'none'.",
@@ -130,17 +150,20 @@ def _relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
             "sample.labels names classes, but model.conditional is False; set one of them.",
         ),
     ]
+
+
+def _objective_relations(flat: Mapping[str, Any]) -> Relations:
+    """Of losses, augmentation and phases."""
     policy, control = flat["augment.policy"], flat["augment.control"]
-    smoothing = tuple(flat[f"smoothing.{name}"] for name in ("real", "fake", "flipped"))
-    share = flat["accumulate"] * max(devices, 1)
-    relations += [
+    real, fake, flipped = (flat[f"smoothing.{name}"] for name in ("real", "fake", "flipped"))
+    return [
         (
-            smoothing == (1.0, 0.0, 0.0) or flat["loss"] == "non_saturating",
+            (real, fake, flipped) == (1.0, 0.0, 0.0) or flat["loss"] == "non_saturating",
             f"smoothing is for loss='non_saturating', and loss is {flat['loss']!r}; set one of them back.",
         ),
         (
-            flat["smoothing.fake"] < flat["smoothing.real"],
-            f"smoothing.real is {smoothing[0]} and smoothing.fake {smoothing[1]}, expected the former above.",
+            fake < real,
+            f"smoothing.real is {real} and smoothing.fake {fake}, expected the former above.",
         ),
         (
             policy != "" or control == "fixed",
@@ -151,25 +174,16 @@ def _relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
             f"augment.policy is {policy!r} and augment.p stays 0; give it a value or a schedule, or set "
             "augment.control to 'adaptive'.",
         ),
-        (
-            batch % share == 0,
-            f"batch_size is {batch}, not a multiple of accumulate x parallel.devices, {share}.",
+        *(
+            (
+                not flat[f"alternation.{p}.until"] or flat[f"alternation.{p}.steps"] > 1,
+                f"alternation.{p}.until is {flat[f'alternation.{p}.until']!r}, but its phase makes one "
+                "update whatever comes of it; "
+                f"set alternation.{p}.steps, the most that it may make, above 1.",
+            )
+            for p in PLAYERS
         ),
     ]
-    relations += _schedule_relations(flat)
-    relations += [
-        (
-            not flat[f"alternation.{p}.until"] or flat[f"alternation.{p}.steps"] > 1,
-            f"alternation.{p}.until is {flat[f'alternation.{p}.until']!r}, but its phase makes one update "
-            f"whatever comes of it; set alternation.{p}.steps, the most that it may make, above 1.",
-        )
-        for p in PLAYERS
-    ]
-    images, most = max(updates(flat, "discriminator"), flat["steps"]) * batch, 2**31 - 1
-    relations.append(
-        (images <= most, f"steps make {images:,} images to be shown; an int32 counts to {most:,}. Lower it.")
-    )
-    return relations
 
 
 def moving(flat: Mapping[str, Any], name: str) -> bool:
@@ -186,7 +200,7 @@ def pieces_of(flat: Mapping[str, Any], name: str) -> list[Piece]:
     ]
 
 
-def _schedule_relations(flat: Mapping[str, Any]) -> list[tuple[bool, str]]:
+def _schedule_relations(flat: Mapping[str, Any]) -> Relations:
     """Each piece moves a field that can move, within what it may hold, after the piece before."""
     kimg = number(0.0)
     for field, _, *numbers in flat["schedules"]:
@@ -244,6 +258,11 @@ def check_devices(config: Config, devices: int, processes: int) -> None:
         wrong.append(
             f"batch_size is {batch}, not a multiple of the {count} devices; "
             f"try {max(batch // count, 1) * count}, or set parallel.devices."
+        )
+    elif batch // count % config.accumulate:
+        wrong.append(
+            f"A device's share of the batch is {batch // count}, not a multiple of accumulate, "
+            f"{config.accumulate}."
         )
     _refuse(wrong)
 

@@ -23,17 +23,14 @@ class Unsound(Exception):
     """Files of a step are missing or damaged; the message says which."""
 
 
-class Manifest:
-    """What orbax asks to write itself into a step; hashes the leaves in the background."""
+class Manifest(ocp.StatefulCheckpointable):
+    """Writes itself into a step when orbax asks; hashes the leaves in the background."""
 
     def __init__(self, body: dict[str, Any], values: dict[str, np.ndarray]) -> None:
         self._body, self._values = body, values
 
     async def save(self, directory: Any) -> Any:
         return self._write(directory)
-
-    async def load(self, directory: Any) -> Any:
-        raise NotImplementedError("read by read_manifest")
 
     async def _write(self, directory: Any) -> None:
         if jax.process_index() == 0:
@@ -47,6 +44,7 @@ class Manifest:
 
 
 def make_body(step: int, record: Mapping[str, Any], metrics: Mapping[str, float]) -> dict[str, Any]:
+    """What a manifest says beside its leaves. Raises CheckpointError for a record that is not JSON."""
     try:
         plain = json.loads(json.dumps(dict(record)))
     except (TypeError, ValueError) as error:
@@ -56,6 +54,7 @@ def make_body(step: int, record: Mapping[str, Any], metrics: Mapping[str, float]
 
 
 def read_manifest(directory: ocp.path.Path, step: int) -> dict[str, Any]:
+    """A step's manifest, as it was written. Raises Unsound where it is missing, damaged or another step's."""
     path = directory / str(step) / "manifest" / "manifest.json"
     try:
         body = json.loads(path.read_text())
@@ -69,6 +68,7 @@ def read_manifest(directory: ocp.path.Path, step: int) -> dict[str, Any]:
 
 
 def read_metrics(directory: ocp.path.Path, step: int) -> dict[str, float]:
+    """The metrics that a step was saved with, none where its manifest is unsound."""
     with contextlib.suppress(Unsound):
         return read_manifest(directory, step)["metrics"]
     return {}
@@ -79,6 +79,7 @@ def _digest(body: dict[str, Any]) -> str:
 
 
 def describe(value: np.ndarray) -> dict[str, Any]:
+    """A leaf's shape, dtype and the SHA-256 of its bytes, as JSON takes them."""
     flat = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
     digest = hashlib.sha256(flat.data).hexdigest()
     return {"shape": list(value.shape), "dtype": str(value.dtype), "sha256": digest}
@@ -90,6 +91,7 @@ def named(tree: Any) -> dict[str, Any]:
 
 
 def check_target(path: ocp.path.Path, saved: dict[str, Any], target: Any) -> None:
+    """Raises CheckpointError where a target's leaves differ from the saved in name, shape or dtype."""
     given = {n: f"{x.dtype}{list(x.shape)}" for n, x in named(target).items()}
     held = {n: f"{x['dtype']}{x['shape']}" for n, x in saved.items()}
     names = [name for name in given | held if given.get(name) != held.get(name)]

@@ -128,6 +128,7 @@ def curves(metrics: Sequence[Mapping[str, float]], path: AnyPath) -> None:
 
 
 def checked(images: Any, shape: str) -> np.ndarray:
+    """The images as an array; raises ValueError unless they are uint8 of a shape written like '[N,H,W,C]'."""
     images = np.asarray(images)
     right = images.dtype == np.uint8 and images.ndim == shape.count(",") + 1
     if not right or images.size == 0 or images.shape[-1] > 4:

@@ -29,15 +29,18 @@ class Rule(NamedTuple):
 
 
 def one_of(*names: str) -> Rule:
+    """A text among these."""
     return Rule(str, lambda value: value in names, "one of " + ", ".join(repr(n) for n in names))
 
 
 def integer(low: int, high: float = float("inf")) -> Rule:
+    """An integer from `low` to `high`, both included."""
     upto = f" and at most {high}" if high < float("inf") else ""
     return Rule(int, lambda value: low <= value <= high, f"an integer, at least {low}{upto}")
 
 
 def number(low: float, high: float = float("inf"), *, above: bool = False) -> Rule:
+    """A finite number from `low` (or above it) to `high`."""
     words = f"a {'' if high < float('inf') else 'finite '}number {'above' if above else 'from'} {low}"
     words += f" to {high}" if high < float("inf") else ""
 

@@ -18,7 +18,7 @@ from flax import linen as nn
 
 from jaxgan import losses
 from jaxgan.alternation import PlayerName
-from jaxgan.augment import Augmentation
+from jaxgan.augment import Augmentation, sign_mean
 from jaxgan.penalties import Penalty, Scene
 from jaxgan.schedules import Value, value_at
 from jaxgan.state import GANState, Network, Player, Variables, collections
@@ -163,7 +163,7 @@ def _objective(
     terms = penalties | _weighted(game, extra, state.images)
     metrics = {"loss": loss, **terms, **_decisions(game.loss, real_logits, fake_logits)}
     if game.augmentation is not None:
-        metrics["sign_real"] = jnp.mean(jnp.sign(real_logits - (game.loss.boundary or 0.0)))
+        metrics["sign_real"] = sign_mean(real_logits, boundary=game.loss.boundary or 0.0)
     total = loss + sum(terms.values(), jnp.zeros_like(loss))
     return total, (collections(networks[name].variables), memories, metrics)
 

@@ -294,6 +294,12 @@ def test_a_source_that_does_not_fit_is_refused(fields, given, message):
         config.check_source(changed(**fields), given)
 
 
+def test_a_share_that_cannot_be_cut_is_refused():
+    with pytest.raises(ConfigError, match="share of the batch is 16, not a multiple of accumulate, 32"):
+        config.check_devices(changed(accumulate=32), 4, 1)
+    config.check_devices(changed(accumulate=16), 4, 1)
+
+
 def test_a_source_that_fits_passes():
     config.check_source(base.get_config(), source())
     config.check_source(changed(model__conditional=True, sample__labels=(0, 2)), source())

@@ -8,18 +8,20 @@ from jax.test_util import check_grads
 
 from jaxgan.losses import (
     LOSSES,
-    auxiliary_classifier,
-    categorical_information,
     dual_contrastive,
-    feature_matching,
-    gaussian_information,
     hinge,
     make_logistic,
-    mean_feature_matching,
     minimax,
     non_saturating,
     relativistic_average,
     top_k,
+)
+from jaxgan.terms import (
+    auxiliary_classifier,
+    categorical_information,
+    feature_matching,
+    gaussian_information,
+    mean_feature_matching,
     twin_classifier,
 )
 

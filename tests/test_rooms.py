@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = {
     # Pure: functions of arrays.
     "losses": set(),
+    "terms": set(),
     "penalties": set(),
     "models": set(),
     "tasks": set(),
@@ -30,7 +31,8 @@ ROOMS = {
     "files": set(),
     "interrupts": set(),
     "manifests": set(),
-    "checkpoints": {"manifests"},
+    "snapshots": {"manifests"},
+    "checkpoints": {"manifests", "snapshots"},
     "pictures": {"files"},
     "report": {"files", "pictures"},
     "observation": {"data", "metrics", "pictures", "report", "sampling"},
@@ -50,8 +52,8 @@ ROOMS = {
     "command": {"config"},
 }  # fmt: skip
 PURE = {
-    "losses", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation", "augment",
-    "schedules", "updates", "steps",
+    "losses", "terms", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation",
+    "augment", "schedules", "updates", "steps",
 }  # fmt: skip
 ARRAY_LIBRARIES = {"collections", "functools", "math", "typing", "flax", "jax", "optax"}
 

@@ -1,0 +1,110 @@
+"""Further terms of the players' losses, of what D says beside its logits: classes, codes, features.
+
+All return a loss for each example, [B], to be weighted and averaged; see a task's `generator_terms`.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Features = Sequence[jax.Array]
+
+
+def auxiliary_classifier(class_logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """-log P(label | image): cross-entropy of D's class logits, for both players, on reals and fakes.
+
+    Args:
+      class_logits: [B,K].
+      labels: [B] int32 in [0, K).
+
+    Returns:
+      [B].
+
+    Source: Odena et al. 2017 (AC-GAN), eq. 3.
+    """
+    return optax.softmax_cross_entropy_with_integer_labels(class_logits, labels)
+
+
+def twin_classifier(class_logits: jax.Array, twin_logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The generator's term where a twin classifier is trained on fakes alone: log P_twin - log P.
+
+    The twin takes back what AC-GAN adds to the loss by mistake, the entropy of labels given fakes, which
+    makes a class's samples alike. The discriminator trains both heads with `auxiliary_classifier`, the first
+    on reals, the twin on fakes.
+
+    Args:
+      class_logits: [B,K] of fakes, from the head trained on reals.
+      twin_logits: [B,K] of fakes, from the head trained on fakes.
+      labels: [B] int32 in [0, K), that the fakes were made for.
+
+    Returns:
+      [B].
+
+    Source: Gong et al. 2019 (twin auxiliary classifiers).
+    """
+    return auxiliary_classifier(class_logits, labels) - auxiliary_classifier(twin_logits, labels)
+
+
+def categorical_information(code_logits: jax.Array, codes: jax.Array) -> jax.Array:
+    """-log Q(c | G(z, c)) of categorical codes: logits [B,K], codes [B] int32 -> [B].
+
+    Minus the variational bound of the mutual information, up to the codes' entropy, which is constant.
+
+    Source: Chen et al. 2016 (InfoGAN), eqs. 4 and 5.
+    """
+    return optax.softmax_cross_entropy_with_integer_labels(code_logits, codes)
+
+
+def gaussian_information(means: jax.Array, log_variances: jax.Array, codes: jax.Array) -> jax.Array:
+    """-log Q(c | G(z, c)) of codes under a diagonal Gaussian, log-variances above -80: three [B,K] -> [B].
+
+    Source: Chen et al. 2016 (InfoGAN), eqs. 4 and 5, and section 6 for the Gaussian.
+    """
+    squares = (codes - means) ** 2 * jnp.exp(-log_variances)
+    return 0.5 * jnp.sum(squares + log_variances + jnp.log(2.0 * jnp.pi), axis=-1)
+
+
+def feature_matching(real_features: Features, fake_features: Features) -> jax.Array:
+    """Mean absolute difference of D's features of pairs, averaged over layers: for G with paired images.
+
+    Args:
+      real_features: a sequence of [B,...], layer by layer; take no gradient through them.
+      fake_features: the same of the fakes.
+
+    Returns:
+      [B].
+
+    Raises:
+      ValueError: the layers do not match.
+
+    Source: Wang et al. 2018 (pix2pixHD), eq. 4, which sums over layers.
+    """
+    _check_features(real_features, fake_features)
+    layers = [
+        jnp.mean(jnp.abs(real - fake).reshape(len(real), -1), axis=-1)
+        for real, fake in zip(real_features, fake_features, strict=True)
+    ]
+    return jnp.mean(jnp.stack(layers), axis=0)
+
+
+def mean_feature_matching(real_features: Features, fake_features: Features) -> jax.Array:
+    """||mean f(x) - mean f(G(z))||^2 over the batch, summed over layers, as each example's loss: [B].
+
+    Source: Salimans et al. 2016, section 3.1. Args and errors are those of `feature_matching`.
+    """
+    _check_features(real_features, fake_features)
+    layers = [
+        jnp.sum((jnp.mean(real, axis=0) - jnp.mean(fake, axis=0)) ** 2)
+        for real, fake in zip(real_features, fake_features, strict=True)
+    ]
+    return jnp.full(len(real_features[0]), sum(layers))
+
+
+def _check_features(real_features: Features, fake_features: Features) -> None:
+    shapes = [[layer.shape for layer in features] for features in (real_features, fake_features)]
+    if shapes[0] != shapes[1] or not shapes[0]:
+        raise ValueError(
+            f"Features of reals are {shapes[0]}, of fakes {shapes[1]}; expected the same layers."
+        )
