@@ -182,6 +182,7 @@ def open_run(workdir: str | Path, *, step: int | None = None) -> Run:
     Raises:
       FileNotFoundError: no checkpoint is there.
       CheckpointError: none is sound.
+      ConfigError: the run is of a version of jaxgan whose configs have other fields.
     """
     with Checkpoints(Path(workdir) / "checkpoints") as checkpoints:
         record = checkpoints.record(step=step)
