@@ -52,11 +52,15 @@ def get_config() -> ConfigDict:
     config.model.family = "dcgan"  # dcgan or mlp
     config.model.conditional = False  # tell both players the labels
     config.model.latent_size = 128  # numbers a latent
+    config.model.codes = ConfigDict()  # InfoGAN's: the last of these numbers, to be read off the image
+    config.model.codes.categorical = ()  # one-hot choices, each among so many, as (10,)
+    config.model.codes.continuous = 0  # numbers from -1 to 1
     config.model.smallest = 4  # dcgan: the smallest grid has at least this many pixels a side
     config.model.dtype = "float32"  # of the computation: float32 or bfloat16
     config.model.generator = ConfigDict(dict(width=64))  # channels next to the image; units of an MLP
     config.model.discriminator = ConfigDict(dict(width=64))
     config.model.discriminator.norm = "none"  # dcgan: none, spectral, or batch as in the paper
+    config.model.discriminator.labels = "projection"  # how it is told of them, where conditional; or none
 
     config.loss = "non_saturating"  # a name in jaxgan.losses.LOSSES
     config.penalties = ConfigDict()
@@ -74,6 +78,11 @@ def get_config() -> ConfigDict:
     config.penalties.path_length = 0.0  # of G: steps in latent space change the image evenly
     config.penalties.orthogonal_generator = 0.0  # filters of a layer orthogonal; BigGAN's beta is 1e-4
     config.penalties.orthogonal_discriminator = 0.0
+    config.terms = ConfigDict()  # weights of losses of what D says beside real or fake; 0: none
+    config.terms.auxiliary_classifier = 0.0  # AC-GAN: D names the class; discriminator.labels may be none
+    config.terms.twin_classifier = 0.0  # the same, with a twin for the fakes
+    config.terms.information = 0.0  # InfoGAN: D reads model.codes off the fakes
+    config.terms.mean_feature_matching = 0.0  # G matches the means of D's last features
     config.lazy = ConfigDict({name: 1 for name in config.penalties})  # steps between, then as many times it
     config.smoothing = ConfigDict()  # of the non_saturating loss's targets
     config.smoothing.real = 1.0  # what D is told of reals

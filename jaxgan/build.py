@@ -15,6 +15,7 @@ from jaxgan.config import Config
 from jaxgan.losses import LOSSES, Loss, make_logistic
 from jaxgan.models import dcgan, mlp
 from jaxgan.penalties import PENALTIES, Penalty, make_consistency
+from jaxgan.relations import moving, pieces_of
 from jaxgan.schedules import Value, make_schedule, scheduled, value_at
 from jaxgan.tasks import Task, synthesis
 
@@ -29,8 +30,24 @@ def make_task(config: Config) -> Task:
         return data.random_flip(images, keys) if config.data.flip else images
 
     return synthesis.make_task(
-        config.model.latent_size, conditional=config.model.conditional, transform=transform
+        config.model.latent_size,
+        conditional=config.model.conditional,
+        told=config.model.discriminator.labels != "none",
+        terms=[*make_term_weights(config)],
+        codes=make_codes(config),
+        transform=transform,
     )
+
+
+def make_codes(config: Config) -> synthesis.Codes:
+    """InfoGAN's codes among the latents."""
+    return synthesis.Codes(tuple(config.model.codes.categorical), config.model.codes.continuous)
+
+
+def make_term_weights(config: Config) -> dict[str, Value]:
+    """The task's further losses that have a weight, by name."""
+    flat, value = configs.flatten(config), make_values(config)
+    return {name: value(f"terms.{name}") for name in synthesis.TERMS if moving(flat, f"terms.{name}")}
 
 
 def make_networks(
@@ -39,17 +56,22 @@ def make_networks(
     """Generator and discriminator of images [H,W,C], of this many classes if the config wants them."""
     model = config.model
     classes = num_classes if model.conditional else 0
-    shared: dict[str, Any] = {"num_classes": classes, "dtype": jnp.dtype(model.dtype)}
-    g_width, d_width = model.generator.width, model.discriminator.width
+    shared: dict[str, Any] = {"dtype": jnp.dtype(model.dtype)}
+    makes = {"num_classes": classes, "width": model.generator.width}
+    judges = {
+        "num_classes": classes if model.discriminator.labels != "none" else 0,
+        "width": model.discriminator.width,
+        "heads": synthesis.heads([*make_term_weights(config)], num_classes, make_codes(config)),
+    }
     if model.family == "mlp":
         return (
-            mlp.Generator(shape, width=g_width, squash=True, **shared),
-            mlp.Discriminator(width=d_width, **shared),
+            mlp.Generator(shape, squash=True, **makes, **shared),
+            mlp.Discriminator(**judges, **shared),
         )
     shared |= {"smallest": model.smallest, "axis_name": axis_name}
     return (
-        dcgan.Generator(shape, width=g_width, **shared),
-        dcgan.Discriminator(shape, width=d_width, norm=model.discriminator.norm, **shared),
+        dcgan.Generator(shape, **makes, **shared),
+        dcgan.Discriminator(shape, norm=model.discriminator.norm, **judges, **shared),
     )
 
 
@@ -66,7 +88,7 @@ def make_values(config: Config) -> Callable[[str], Value]:
     flat = configs.flatten(config)
 
     def value(name: str) -> Value:
-        pieces = configs.pieces_of(flat, name)
+        pieces = pieces_of(flat, name)
         return make_schedule(pieces) if pieces else flat[name]
 
     return value
@@ -103,7 +125,7 @@ def make_penalties(config: Config) -> dict[str, Penalty]:
     return {
         name: penalty._replace(weight=value(f"penalties.{name}"), every=config.lazy[name])
         for name, penalty in ({**PENALTIES, **consistent}).items()
-        if configs.moving(flat, f"penalties.{name}")
+        if moving(flat, f"penalties.{name}")
     }
 
 
@@ -142,6 +164,7 @@ def make_game(
         loss=make_loss(config),
         optimizers={name: make_optimizer(config, name) for name in PLAYERS},
         penalties=make_penalties(config),
+        term_weights=make_term_weights(config),
         augmentation=make_augmentation(config),
         top_k=make_values(config)("top_k"),
         accumulate=config.accumulate,

@@ -3,7 +3,9 @@
 They take the discriminator's logits of real and of fake images, both of one shape, `[B]` or
 `[B,h,w]` (patches), float32 or bfloat16, and return the losses unreduced in that shape and dtype. All are
 finite with finite gradients at logits of +-1e4. Both players see both logits, because relativistic
-losses need them; the others ignore what they do not need.
+losses need them; the others ignore what they do not need. Logits of two shapes raise a ValueError. How a
+discriminator comes by them, told of labels or not, is its own affair: those of a projection
+(`jaxgan.models.layers.project`) go in like any others.
 """
 
 from collections.abc import Callable
@@ -13,6 +15,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+
+from jaxgan.shapes import of_pairs
 
 LogitLoss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -32,6 +36,7 @@ class Loss(NamedTuple):
     boundary: float | None = 0.0
 
 
+@of_pairs
 def minimax_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """-1/2 log s(D(x)) - 1/2 log(1 - s(D(G(z)))), s the sigmoid.
 
@@ -40,6 +45,7 @@ def minimax_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax
     return 0.5 * nn.softplus(-real_logits) + 0.5 * nn.softplus(fake_logits)
 
 
+@of_pairs
 def saturating_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """1/2 log(1 - s(D(G(z)))): the zero-sum generator, whose gradient dies where D is sure.
 
@@ -48,31 +54,37 @@ def saturating_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.
     return -0.5 * nn.softplus(fake_logits)
 
 
+@of_pairs
 def non_saturating_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """-log s(D(x)) - log(1 - s(D(G(z)))). Source: Goodfellow et al. 2014, algorithm 1."""
     return nn.softplus(-real_logits) + nn.softplus(fake_logits)
 
 
+@of_pairs
 def non_saturating_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """-log s(D(G(z))). Source: Goodfellow et al. 2014, section 3, last paragraph."""
     return nn.softplus(-fake_logits)
 
 
+@of_pairs
 def hinge_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """max(0, 1 - D(x)) + max(0, 1 + D(G(z))). Source: Lim & Ye 2017; Miyato et al. 2018, eq. 16."""
     return nn.relu(1.0 - real_logits) + nn.relu(1.0 + fake_logits)
 
 
+@of_pairs
 def least_squares_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """1/2 (D(x) - 1)^2 + 1/2 D(G(z))^2. Source: Mao et al. 2017, eq. 9 (codes a=0, b=c=1)."""
     return 0.5 * (real_logits - 1.0) ** 2 + 0.5 * fake_logits**2
 
 
+@of_pairs
 def least_squares_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """1/2 (D(G(z)) - 1)^2. Source: Mao et al. 2017, eq. 9."""
     return 0.5 * (fake_logits - 1.0) ** 2
 
 
+@of_pairs
 def wasserstein_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """D(G(z)) - D(x); the critic has to be kept Lipschitz by other means.
 
@@ -81,6 +93,7 @@ def wasserstein_discriminator(real_logits: jax.Array, fake_logits: jax.Array) ->
     return fake_logits - real_logits
 
 
+@of_pairs
 def critic_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """-D(G(z)), the generator of the hinge and of the Wasserstein loss.
 
@@ -89,16 +102,19 @@ def critic_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Arra
     return -fake_logits
 
 
+@of_pairs
 def relativistic_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """-log s(D(x) - D(G(z))) for pairs. Source: Jolicoeur-Martineau 2018, eq. 7 (RpGAN, R3GAN eq. 2)."""
     return nn.softplus(fake_logits - real_logits)
 
 
+@of_pairs
 def relativistic_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """-log s(D(G(z)) - D(x)) for pairs. Source: Jolicoeur-Martineau 2018, eq. 8."""
     return nn.softplus(real_logits - fake_logits)
 
 
+@of_pairs
 def relativistic_average_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """-1/2 log s(D(x) - mean D(G(z))) - 1/2 log(1 - s(D(G(z)) - mean D(x))): against the other kind's mean.
 
@@ -109,11 +125,13 @@ def relativistic_average_discriminator(real_logits: jax.Array, fake_logits: jax.
     return 0.5 * (nn.softplus(-real) + nn.softplus(fake))
 
 
+@of_pairs
 def relativistic_average_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """The discriminator's with the kinds exchanged. Source: Jolicoeur-Martineau 2018, section 4."""
     return relativistic_average_discriminator(fake_logits, real_logits)
 
 
+@of_pairs
 def dual_contrastive_discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """Each real against all fakes, and each fake against all reals, as softmax classifications.
 
@@ -125,6 +143,7 @@ def dual_contrastive_discriminator(real_logits: jax.Array, fake_logits: jax.Arra
     return nn.softplus(fakes - real_logits) + nn.softplus(reals + fake_logits)
 
 
+@of_pairs
 def dual_contrastive_generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
     """The negative of the discriminator's: a zero-sum game. Source: Yu et al. 2021."""
     return -dual_contrastive_discriminator(real_logits, fake_logits)
@@ -151,6 +170,7 @@ def make_logistic(*, real_target: float = 1.0, fake_target: float = 0.0, flipped
     real_target, fake_target = (t + flipped * (1.0 - 2.0 * t) for t in (real_target, fake_target))
     undecided = 0.5 * (real_target + fake_target)
 
+    @of_pairs
     def discriminator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
         return _cross_entropy(real_logits, real_target) + _cross_entropy(fake_logits, fake_target)
 
@@ -179,6 +199,7 @@ def top_k(loss: Loss, share: float | jax.Array) -> Loss:
     if not isinstance(share, jax.Array) and not 0.0 < share <= 1.0:
         raise ValueError(f"share is {share}, expected a number above 0 and up to 1.")
 
+    @of_pairs
     def generator(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
         count = jnp.clip(jnp.round(share * fake_logits.size), 1, fake_logits.size).astype(jnp.int32)
         least = jnp.sort(fake_logits.ravel())[fake_logits.size - count]

@@ -102,7 +102,8 @@ class Album:
     Args:
       directory: of the run; gets `samples.png`, `samples/`, `progress.png` and `curves.png`.
       log: shows the grids in TensorBoard.
-      labels: the class of each row, or none for an unconditional generator, which gets 8 rows.
+      labels: the class of each row, or none for an unconditional generator, which gets 8 rows,
+        or a row for each choice of its first categorical code.
       columns: samples a row.
       seed: of the latents.
     """
@@ -118,7 +119,10 @@ class Album:
         if self.labels:
             drawn = sampler.draw(labels=np.repeat(self.labels, self.columns), seed=self.seed)
         else:
-            drawn = sampler.draw(8 * self.columns, seed=self.seed)
+            of_code = sampler.codes.categorical[:1]  # a row for each choice of the first code
+            rows = np.arange((of_code or (8,))[0])
+            choices = np.repeat(rows, self.columns) if of_code else None
+            drawn = sampler.draw(len(rows) * self.columns, choices=choices, seed=self.seed)
         images = drawn.reshape(-1, self.columns, *drawn.shape[1:])
         grid = pictures.image_grid(images, row_labels=[sampler.classes[i] for i in self.labels])
         pictures.save_image(grid, self.directory / "samples" / f"step_{step:09d}.png")

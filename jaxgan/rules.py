@@ -10,6 +10,7 @@ from jaxgan.augment import OPERATIONS, POLICIES, make_augment
 from jaxgan.losses import LOSSES
 from jaxgan.models import dcgan
 from jaxgan.penalties import PENALTIES
+from jaxgan.tasks import synthesis
 
 
 class Rule(NamedTuple):
@@ -91,13 +92,19 @@ RULES: dict[str, Rule] = {
     "model.family": one_of("dcgan", "mlp"),
     "model.conditional": TRUTH,
     "model.latent_size": integer(1),
+    "model.codes.categorical": Rule(
+        tuple, lambda value: all(type(v) is int and v >= 2 for v in value), "a tuple of integers >= 2"
+    ),
+    "model.codes.continuous": integer(0),
     "model.smallest": integer(1),
     "model.dtype": one_of("float32", "bfloat16"),
     "model.generator.width": integer(1),
     "model.discriminator.width": integer(1),
     "model.discriminator.norm": one_of(*dcgan.NORMS),
+    "model.discriminator.labels": one_of("projection", "none"),
     "loss": one_of(*LOSSES),
     **{f"penalties.{name}": number(0.0) for name in PENALTY_NAMES},
+    **{f"terms.{name}": number(0.0) for name in synthesis.TERMS},
     **{f"lazy.{name}": integer(1) for name in PENALTY_NAMES},
     "smoothing.real": number(0.0, 1.0),
     "smoothing.fake": number(0.0, 1.0),
@@ -143,6 +150,7 @@ SCHEDULED = {
     **{f"optimizer.{p}.learning_rate": number(0.0, 10.0) for p in PLAYERS},
     **{f"optimizer.{p}.{name}": OPTIMIZER[name] for p in PLAYERS for name in ("b1", "b2")},
     **{f"penalties.{name}": number(0.0) for name in PENALTY_NAMES},
+    **{f"terms.{name}": number(0.0) for name in synthesis.TERMS},
     **{name: RULES[name] for name in ("top_k", "augment.p", "ema.half_life")},
 }
 

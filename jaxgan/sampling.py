@@ -13,7 +13,7 @@ import numpy as np
 from jaxgan.data.transforms import to_uint8
 from jaxgan.state import Network, Variables
 from jaxgan.steps import Game
-from jaxgan.tasks.synthesis import Given, draw_latents
+from jaxgan.tasks.synthesis import NO_CODES, Codes, Given, draw_latents
 
 BATCH = 256  # images made at a time, of up to 64x64 pixels; of larger ones fewer
 PIXELS = BATCH * 64 * 64
@@ -26,39 +26,50 @@ class Sampler(NamedTuple):
       generate: (latents [B,Z], labels [B] or None) -> images [B,H,W,C] in [-1, 1]; pure, jitted.
       latent_size: Z.
       classes: names of the classes, by label; empty for an unconditional generator.
+      codes: those that the last numbers of a latent are.
     """
 
     generate: Callable[[Any, Any], jax.Array]
     latent_size: int
     classes: tuple[str, ...] = ()
+    codes: Codes = NO_CODES
 
     def draw(
         self,
         count: int | None = None,
         *,
         labels: Sequence[int] | np.ndarray | None = None,
+        choices: Sequence[int] | np.ndarray | None = None,
         seed: int = 0,
     ) -> np.ndarray:
-        """Draws images: uint8 [N,H,W,C]. Image i depends on seed, i and label i alone.
+        """Draws images: uint8 [N,H,W,C]. Image i depends on seed, i, label i and choice i alone.
 
         Args:
           count: N, for an unconditional generator.
           labels: [N] in [0, number of classes), for a conditional one.
+          choices: [N], the first categorical code of each, beside a count or labels; else they are drawn.
           seed: of the latents.
 
         Raises:
-          ValueError: labels for an unconditional generator, none for a conditional one, or out of
-            range.
+          ValueError: labels for an unconditional generator, none for a conditional one, choices without
+            codes, not as many as images, or out of range.
         """
-        labels = None if labels is None else np.asarray(labels)
+        labels, choices = (None if x is None else np.asarray(x) for x in (labels, choices))
         total, batch = self._checked(count, labels), self._batch()
+        self._check_choices(choices, total)
         # Training takes the halves of its key's split, which are those folded with 0 and 1.
         key, images = jax.random.fold_in(jax.random.key(seed), 2), []
         for start in range(0, total, batch):
             index = np.arange(start, start + batch)  # the last batch is filled up: one compilation
             keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
-            part = None if labels is None else jnp.asarray(np.resize(labels[start : start + batch], batch))
-            made = to_uint8(self.generate(draw_latents(keys, self.latent_size), part))
+            latents = draw_latents(keys, self.latent_size, self.codes)
+            part, chosen = (
+                None if x is None else jnp.asarray(np.resize(x[start : start + batch], batch))
+                for x in (labels, choices)
+            )
+            if chosen is not None:
+                latents = self.codes.choose(latents, chosen)
+            made = to_uint8(self.generate(latents, part))
             images.append(np.asarray(made)[: total - start])
         return np.concatenate(images)
 
@@ -77,16 +88,29 @@ class Sampler(NamedTuple):
         if labels is None or not self.classes or count is not None:
             wanted = "labels=[...]" if self.classes else "a count"
             raise ValueError(f"This generator needs {wanted}; got count={count}, labels={labels}.")
-        if labels.ndim != 1 or not labels.size or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"Labels are integers [N], got {labels.dtype} {list(labels.shape)}.")
-        wrong = labels[(labels < 0) | (labels >= len(self.classes))]
-        if len(wrong):
-            raise ValueError(f"Labels {wrong[:5]} are not in 0 to {len(self.classes) - 1}.")
+        _check_integers("Labels", labels, len(self.classes))
         return len(labels)
+
+    def _check_choices(self, choices: np.ndarray | None, total: int) -> None:
+        if choices is None:
+            return
+        if not self.codes.categorical:
+            raise ValueError("This generator has no categorical codes to choose; leave `choices` out.")
+        _check_integers("Choices", choices, self.codes.categorical[0])
+        if len(choices) != total:
+            raise ValueError(f"There are {len(choices)} choices for {total} images; give one for each.")
+
+
+def _check_integers(name: str, values: np.ndarray, below: int) -> None:
+    if values.ndim != 1 or not values.size or not np.issubdtype(values.dtype, np.integer):
+        raise ValueError(f"{name} are integers [N], got {values.dtype} {list(values.shape)}.")
+    wrong = values[(values < 0) | (values >= below)]
+    if len(wrong):
+        raise ValueError(f"{name} {wrong[:5]} are not in 0 to {below - 1}.")
 
 
 def make_sampler(
-    game: Game, latent_size: int, classes: tuple[str, ...] = ()
+    game: Game, latent_size: int, classes: tuple[str, ...] = (), codes: Codes = NO_CODES
 ) -> Callable[[Variables], Sampler]:
     """A generator's variables -> Sampler, in evaluation mode; compiled once for all variables.
 
@@ -94,6 +118,7 @@ def make_sampler(
       game: of the synthesis task.
       latent_size: Z.
       classes: names of the classes, none for an unconditional generator.
+      codes: among the latents.
     """
 
     @jax.jit
@@ -101,4 +126,4 @@ def make_sampler(
         generator = Network(game.generator, variables, train=False)
         return game.task.generate(generator, Given(latents, labels))
 
-    return lambda variables: Sampler(partial(generate, variables), latent_size, classes)
+    return lambda variables: Sampler(partial(generate, variables), latent_size, classes, codes)

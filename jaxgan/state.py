@@ -59,20 +59,21 @@ class Network:
         self.module, self.train, self.key = module, train, key
         self.variables: Variables = variables or {}
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, method: str = "__call__") -> Any:
         """Outputs of the module; `variables` holds the new values of the mutable collections."""
+        call: dict[str, Any] = {"train": self.train, "method": method}
         if not self.variables:
-            outputs, self.variables = self.module.init_with_output(self.key, *inputs, train=self.train)
+            outputs, self.variables = self.module.init_with_output(self.key, *inputs, **call)
             return outputs
         outputs, updates = self.module.apply(
-            self.variables, *inputs, train=self.train, mutable=list(collections(self.variables))
+            self.variables, *inputs, mutable=list(collections(self.variables)), **call
         )
         self.variables = {**self.variables, **updates}
         return outputs
 
-    def frozen(self, *inputs: Any) -> Any:
+    def frozen(self, *inputs: Any, method: str = "__call__") -> Any:
         """Outputs alone, what the call mutated is dropped: for derivatives with respect to inputs."""
-        return Network(self.module, self.variables, train=self.train)(*inputs)
+        return Network(self.module, self.variables, train=self.train)(*inputs, method=method)
 
 
 def collections(variables: Variables) -> Variables:

@@ -30,6 +30,10 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
 
     Returns:
       GANState; the average of the generator's variables starts as a copy of them.
+
+    Raises:
+      ValueError: a penalty on each example's own logit, and batch normalisation in the discriminator, which
+        mixes them. (Other layers that mix examples are not found out.)
     """
     init_key, _ = jax.random.split(key)  # the other half is the training step's
     generator_key, discriminator_key, example_key = jax.random.split(init_key, 3)
@@ -39,6 +43,7 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
     discriminator = Network(game.discriminator, train=True, key=discriminator_key)
     fake = game.task.generate(generator, example.given)
     game.task.judge(discriminator, fake, example.given)
+    _refuse_mixing(game, discriminator.variables)
 
     def player(name: PlayerName, variables: Variables) -> Player:
         optimizer = game.optimizers[name].init(variables["params"])
@@ -144,6 +149,17 @@ def _weight(images: jax.Array, half_life: jax.Array | float) -> jax.Array:
     The decay is given as a half-life in images, so that it does not depend on the batch's size.
     """
     return -jnp.expm1(-jnp.log(2.0) * images / half_life)
+
+
+def _refuse_mixing(game: Game, discriminator: Variables) -> None:
+    statistics = jax.tree_util.tree_leaves_with_path(discriminator.get("batch_stats", {}))
+    mixes = any(path[-1].key == "mean" for path, _ in statistics)  # as Linen's BatchNorm calls it
+    penalised = [name for name, penalty in game.penalties.items() if penalty.by_example]
+    if mixes and penalised:
+        raise ValueError(
+            f"The penalty {penalised[0]!r} needs the gradient of each example's own logit, and the "
+            "discriminator's batch normalisation mixes examples. Build it without, or leave the penalty out."
+        )
 
 
 def _check_batch(batch: Any, batches: int) -> None:

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgan.shapes import check_alike
+
 Features = Sequence[jax.Array]
 
 
@@ -22,9 +24,12 @@ def auxiliary_classifier(class_logits: jax.Array, labels: jax.Array) -> jax.Arra
     Returns:
       [B].
 
+    Raises:
+      ValueError: shapes that are others, labels that are no integers.
+
     Source: Odena et al. 2017 (AC-GAN), eq. 3.
     """
-    return optax.softmax_cross_entropy_with_integer_labels(class_logits, labels)
+    return _cross_entropy(class_logits, labels)
 
 
 def twin_classifier(class_logits: jax.Array, twin_logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -44,6 +49,7 @@ def twin_classifier(class_logits: jax.Array, twin_logits: jax.Array, labels: jax
 
     Source: Gong et al. 2019 (twin auxiliary classifiers).
     """
+    check_alike(class_logits=class_logits, twin_logits=twin_logits)
     return auxiliary_classifier(class_logits, labels) - auxiliary_classifier(twin_logits, labels)
 
 
@@ -54,7 +60,7 @@ def categorical_information(code_logits: jax.Array, codes: jax.Array) -> jax.Arr
 
     Source: Chen et al. 2016 (InfoGAN), eqs. 4 and 5.
     """
-    return optax.softmax_cross_entropy_with_integer_labels(code_logits, codes)
+    return _cross_entropy(code_logits, codes)
 
 
 def gaussian_information(means: jax.Array, log_variances: jax.Array, codes: jax.Array) -> jax.Array:
@@ -62,6 +68,7 @@ def gaussian_information(means: jax.Array, log_variances: jax.Array, codes: jax.
 
     Source: Chen et al. 2016 (InfoGAN), eqs. 4 and 5, and section 6 for the Gaussian.
     """
+    check_alike(means=means, log_variances=log_variances, codes=codes)
     squares = (codes - means) ** 2 * jnp.exp(-log_variances)
     return 0.5 * jnp.sum(squares + log_variances + jnp.log(2.0 * jnp.pi), axis=-1)
 
@@ -100,6 +107,16 @@ def mean_feature_matching(real_features: Features, fake_features: Features) -> j
         for real, fake in zip(real_features, fake_features, strict=True)
     ]
     return jnp.full(len(real_features[0]), sum(layers))
+
+
+def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    integers = jnp.issubdtype(labels.dtype, jnp.integer)
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not integers:
+        raise ValueError(
+            f"Got logits {list(logits.shape)} and labels {labels.dtype} {list(labels.shape)}; "
+            "expected [B,K] and integers [B]."
+        )
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
 def _check_features(real_features: Features, fake_features: Features) -> None:

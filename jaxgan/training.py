@@ -224,7 +224,7 @@ def open_checkpoints(workdir: Path, config: Config) -> Checkpoints:
 
 def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> Callable[[GANState], Sampler]:
     told = classes if config.model.conditional else ()
-    sampler = make_sampler(game, config.model.latent_size, told)
+    sampler = make_sampler(game, config.model.latent_size, told, build.make_codes(config))
     # By way of the host, so that each process of a run can draw by itself.
     return lambda state: sampler(jax.device_get(state.ema))
 

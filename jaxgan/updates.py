@@ -22,7 +22,7 @@ from jaxgan.augment import Augmentation, sign_mean
 from jaxgan.penalties import Penalty, Scene
 from jaxgan.schedules import Value, value_at
 from jaxgan.state import GANState, Network, Player, Variables, collections
-from jaxgan.tasks import Task
+from jaxgan.tasks import Round, Task
 
 Metrics = dict[str, jax.Array]
 # What an example's key is folded with; the task has split it, which is to fold it with 0 and 1.
@@ -144,10 +144,11 @@ def _objective(
     example = task.prepare(batch, keys)
     fake = task.generate(generator, example.given)
     seen = partial(_seen, game, state, keys)
-    real_logits = task.judge(discriminator, seen(example.real, _REAL), example.given)
-    fake_logits = task.judge(discriminator, seen(fake, _FAKE), example.given)
+    on_real = task.judge(discriminator, seen(example.real, _REAL), example.given)
+    on_fake = task.judge(discriminator, seen(fake, _FAKE), example.given)
+    real_logits, fake_logits = on_real.logits, on_fake.logits
     scene = Scene(
-        critic=lambda images: task.judge(discriminator.frozen, seen(images, _REAL), example.given),
+        critic=lambda images: task.judge(discriminator.frozen, seen(images, _REAL), example.given).logits,
         generate=lambda given: task.generate(generator.frozen, given),
         given=example.given,
         real=example.real,
@@ -159,7 +160,10 @@ def _objective(
     )
     loss = _loss(game, name, state, real_logits, fake_logits)
     penalties, memories = _penalties(game, name, state, scene)
-    extra = getattr(task, f"{name}_terms")(generator, discriminator, example, fake)
+    whole = partial(all_over, axis_name=game.axis_name)
+    extra = getattr(task, f"{name}_terms")(
+        Round(generator, discriminator, example, fake, on_real, on_fake, whole)
+    )
     terms = penalties | _weighted(game, extra, state.images)
     metrics = {"loss": loss, **terms, **_decisions(game.loss, real_logits, fake_logits)}
     if game.augmentation is not None:

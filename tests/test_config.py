@@ -128,6 +128,9 @@ WRONG = [
     ("augment__control", "ada", "augment.control is 'ada', expected one of 'fixed', 'adaptive'"),
     ("alternation__generator__until", "loss", "until is 'loss', expected one of '', 'accuracy', 'fooled'"),
     ("parallel__runner", "pjit", "parallel.runner is 'pjit', expected one of 'jit', 'shard_map', 'pmap'"),
+    ("model__codes__categorical", (1,), r"categorical is \(1,\), expected a tuple of integers >= 2"),
+    ("model__discriminator__labels", "concat", "labels is 'concat', expected one of 'projection', 'none'"),
+    ("terms__information", -1.0, "terms.information is -1.0, expected a finite number from 0"),
     ("data__placement", "gpu", "data.placement is 'gpu', expected one of 'auto', 'device', 'host'"),
     ("checkpoint__best_mode", "low", "best_mode is 'low', expected one of 'min', 'max'"),
     ("checkpoint__best_metric", "fid", "best_metric is 'fid', expected one of '', 'distance/sliced"),
@@ -203,6 +206,20 @@ RELATIONS = [
     (
         dict(smoothing__real=0.1, smoothing__fake=0.1),
         "smoothing.real is 0.1 and smoothing.fake 0.1, expected",
+    ),
+    (
+        dict(terms__auxiliary_classifier=1.0),
+        "terms.auxiliary_classifier is of the labels, but model.conditional is False; set it to True",
+    ),
+    (
+        dict(terms__auxiliary_classifier=1.0, terms__twin_classifier=1.0, model__conditional=True),
+        "terms.auxiliary_classifier and terms.twin_classifier train the same head; set one of them to 0",
+    ),
+    (dict(terms__information=1.0), "has D read model.codes, and one of them is set without the other"),
+    (dict(model__codes__continuous=2), "has D read model.codes, and one of them is set without the other"),
+    (
+        dict(model__codes__continuous=9, terms__information=1.0, model__latent_size=9),
+        "model.codes takes 9 of model.latent_size, 9; raise the latter",
     ),
     (dict(augment__control="adaptive"), "control is 'adaptive' and augment.policy empty; name what"),
     (dict(augment__policy="bgc"), "augment.policy is 'bgc' and augment.p stays 0; give it a value or"),

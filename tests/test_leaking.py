@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxgan import augment, losses, steps
+from jaxgan import augment, losses, schedules, steps
 from jaxgan.augment.geometry import blit
 from jaxgan.models import mlp
 from jaxgan.penalties import PENALTIES
@@ -29,8 +29,8 @@ def turn(images, keys, *, p):
     return jax.vmap(one)(images, keys)
 
 
-def upright(p, count=1500):
-    """The share of upright samples of each of five seeds, where D saw turns with probability p."""
+def upright(augmentation, count=1500):
+    """The share of upright samples of each of five seeds, where D saw images turned."""
     adam = optax.adam(2e-3, b1=0.0, b2=0.99)
     game = steps.Game(
         task=synthesis.make_task(4),
@@ -38,8 +38,8 @@ def upright(p, count=1500):
         discriminator=mlp.Discriminator(width=96, depth=2),
         loss=losses.relativistic,
         optimizers={"generator": adam, "discriminator": adam},
-        penalties={name: PENALTIES[name]._replace(weight=0.005) for name in ("r1", "r2")},
-        augmentation=augment.fixed(turn, p),
+        penalties={name: PENALTIES[name]._replace(weight=0.5) for name in ("r1", "r2")},
+        augmentation=augmentation,
     )
     train_step = steps.make_train_step(game, ema_half_life=5000.0)
     glyph = 2 * jnp.asarray(GLYPH, jnp.float32)[None, None, :, :, None] - 1
@@ -61,9 +61,15 @@ def upright(p, count=1500):
     return (alike.argmax(axis=-1) == 0).mean(axis=1)
 
 
-def test_at_a_p_of_three_fifths_samples_stay_upright():
-    assert upright(0.6).min() > 0.9
+def test_up_to_a_p_of_0_7_samples_come_out_upright():
+    """docs/costs.md has more seeds and values of p."""
+    assert upright(augment.fixed(turn, 0.7)).min() > 0.9
 
 
-def test_at_p_of_1_nothing_keeps_them_upright():
-    assert (upright(1.0) > 0.9).sum() <= 3
+def test_they_stay_upright_where_p_climbs_to_just_below_0_8_as_a_controller_moves_it():
+    climb = schedules.make_schedule([schedules.Piece("linear", 0.0, 0.79, 0, 600 * 64)])
+    assert upright(augment.scheduled(turn, climb)).min() > 0.9
+
+
+def test_at_p_of_1_nothing_makes_them_upright():
+    assert (upright(augment.fixed(turn, 1.0)) > 0.9).sum() <= 3

@@ -407,6 +407,18 @@ def test_top_ks_dtype_is_kept_and_huge_logits_are_finite(dtype):
             assert found.dtype == dtype and jnp.isfinite(found).all()
 
 
+@pytest.mark.parametrize("name", [*LOSSES, "smoothed", "chosen"])
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_logits_of_two_shapes_are_refused(name, player):
+    """They would be broadcast to [4,4], silently."""
+    own = {"smoothed": make_logistic(real_target=0.9), "chosen": top_k(hinge, 0.5)}
+    function = getattr((LOSSES | own)[name], player)
+    if (name, player) == ("smoothed", "generator"):
+        assert function is LOSSES["non_saturating"].generator
+    with pytest.raises(ValueError, match=r"one shape, got real_logits \[4\], fake_logits \[4, 1\]"):
+        function(jnp.zeros(4), jnp.zeros((4, 1)))
+
+
 @pytest.mark.parametrize("share", [0.0, -0.5, 1.5, float("nan")])
 def test_impossible_shares_are_refused(share):
     with pytest.raises(ValueError, match=f"share is {share}, expected"):
@@ -484,6 +496,20 @@ def test_gaussian_information_by_hand():
     # At the mean log sqrt(2 pi) a code; then a squared distance of 1 + 4 and log 3 + log 2 more.
     expected = [log(2 * np.pi), log(2 * np.pi) + 2.5 + log(6)]
     np.testing.assert_allclose(gaussian_information(means, log_variances, codes), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [jnp.zeros((2, 1), int), jnp.zeros(3, int), jnp.zeros(2)], ids=str)
+@pytest.mark.parametrize("function", [auxiliary_classifier, categorical_information])
+def test_labels_of_other_shapes_and_kinds_are_refused(function, labels):
+    with pytest.raises(ValueError, match=r"Got logits \[2, 3\] and labels .*expected \[B,K\] and integers"):
+        function(jnp.zeros((2, 3)), labels)
+
+
+def test_heads_and_codes_of_other_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"class_logits \[2, 3\], twin_logits \[2, 4\]"):
+        twin_classifier(jnp.zeros((2, 3)), jnp.zeros((2, 4)), jnp.zeros(2, int))
+    with pytest.raises(ValueError, match=r"log_variances \[2, 1\]"):
+        gaussian_information(jnp.zeros((2, 3)), jnp.zeros((2, 1)), jnp.zeros((2, 3)))
 
 
 # Features.

@@ -281,6 +281,37 @@ def test_classes_without_labels_are_refused(name):
         init(module, inputs[0])
 
 
+# What a discriminator says beside its logits
+
+
+@pytest.mark.parametrize("name", ["dcgan discriminator", "mlp discriminator"])
+def test_a_description_begins_with_the_logits_and_ends_with_the_heads(name):
+    module, *inputs = cases(3)[name]
+    module = module.clone(heads=(("classes", 5), ("codes", 2)))
+    (logits, features, heads), variables = jax.jit(
+        partial(module.init_with_output, train=True, method="describe")
+    )(jax.random.key(0), *inputs)
+    np.testing.assert_allclose(apply(module, variables, *inputs), logits, rtol=1e-5, atol=1e-6)
+    assert {name: head.shape for name, head in heads.items()} == {"classes": (B, 5), "codes": (B, 2)}
+    assert len(features) > 1 and all(len(layer) == B for layer in features)
+    assert {name for name in variables["params"] if name.startswith("head_")} == {
+        "head_classes",
+        "head_codes",
+    }
+    plain = init(cases(3)[name][0], *inputs)
+    without = {k: v for k, v in variables["params"].items() if not k.startswith("head_")}
+    assert jax.tree.map(jnp.shape, without) == jax.tree.map(jnp.shape, plain["params"])
+
+
+def test_a_projection_adds_the_product_with_the_labels_embedding():
+    logits, patches = jnp.float32([1, 2]), jnp.float32([[[1, 2]], [[3, 4]]])
+    embeddings = jnp.float32([[1, 0, 2], [0, -1, 1]])
+    features = jnp.float32([[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(layers.project(logits, features, embeddings), [8, 3])
+    grid = jnp.stack([features, 2 * features], axis=1)[:, None]
+    np.testing.assert_array_equal(layers.project(patches, grid, embeddings), [[[8, 16]], [[4, 6]]])
+
+
 # Batch statistics
 
 

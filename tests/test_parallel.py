@@ -31,7 +31,7 @@ def _game(axis_name):
         dcgan.Discriminator(SHAPE, norm="batch", **shared),
         losses.relativistic,
         {"generator": sgd, "discriminator": sgd},
-        {"r1": penalties.PENALTIES["r1"]._replace(weight=0.1)},
+        {"r1": penalties.PENALTIES["r1"]._replace(weight=0.1, by_example=False)},  # though the norm mixes
         axis_name=axis_name,
     )
 
@@ -45,9 +45,17 @@ def _batch_wide_game(axis_name):
         "wgan_gp": penalties.PENALTIES["wgan_gp"]._replace(weight=0.1),
     }
     shared = dict(num_classes=3, width=8, depth=1, dtype=jnp.float64)
+    terms, codes = ("auxiliary_classifier", "information", "mean_feature_matching"), synthesis.Codes((2,), 1)
     return game._replace(
+        task=game.task._replace(
+            **{
+                part: getattr(synthesis.make_task(5, conditional=True, terms=terms, codes=codes), part)
+                for part in ("generate", "judge", "generator_terms", "discriminator_terms")
+            }
+        ),
         generator=mlp.Generator(SHAPE, **shared),
-        discriminator=mlp.Discriminator(**shared),
+        discriminator=mlp.Discriminator(heads=synthesis.heads(terms, 3, codes), **shared),
+        term_weights={"auxiliary_classifier": 0.3, "information": 0.1, "mean_feature_matching": 0.05},
         loss=losses.relativistic_average,
         penalties=remembered,
         augmentation=augment.adaptive(augment.make_augment("bC"), target=0.0, kimg=0.5),

@@ -502,3 +502,42 @@ def test_the_inputs_dtype_is_kept(function, dtype):
 def test_jit_equals_plain(function):
     images = normal(0, 3, 2, 2, 1)
     np.testing.assert_allclose(jax.jit(function)(images), function(images), rtol=1e-5)
+
+
+# What cannot be
+
+IMAGES = jnp.zeros((4, 2, 2, 1))
+
+
+def plain(images):
+    return jnp.sum(images, axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("penalty", "message"),
+    [
+        (lambda: r1(plain, IMAGES.astype(jnp.uint8)), "Images are uint8, expected floats"),
+        (lambda: r1(jnp.sum, IMAGES), r"logits \[\] of 4 images; expected \[B\] or \[B,h,w\]"),
+        (lambda: r1(lambda x: plain(x)[:2], IMAGES), r"logits \[2\] of 4 images"),
+        (lambda: approximate_r1(jnp.sum, IMAGES, make_keys(4)), r"logits \[\] of 4 images"),
+        (lambda: approximate_r1(plain, IMAGES, make_keys(2)), r"keys key<fry> \[2\] for 4 images"),
+        (lambda: approximate_r1(plain, IMAGES, make_keys(4), sigma=0.0), "sigma is 0.0, expected a number"),
+        (lambda: gradient_penalty(plain, IMAGES, centre=-1.0), "centre is -1.0, expected a norm"),
+        (lambda: interpolate(IMAGES, IMAGES[:1], make_keys(4)), r"real \[4, 2, 2, 1\], fake \[1, 2, 2, 1\]"),
+        (lambda: interpolate(IMAGES, IMAGES, make_keys(1)), r"keys key<fry> \[1\] for 4 images"),
+        (lambda: perturb(IMAGES, make_keys(1)), r"keys key<fry> \[1\] for 4 images"),
+        (
+            lambda: perturb(IMAGES, jnp.zeros((4, 2), jnp.uint32)),
+            r"keys uint32 \[4, 2\].*expected typed keys",
+        ),
+        (
+            lambda: lecam(jnp.zeros(4), jnp.zeros((4, 1)), LogitAverages(0.0, 0.0)),
+            r"real_logits \[4\], fake_logits \[4, 1\]",
+        ),
+        (lambda: consistency(jnp.zeros(4), jnp.zeros((4, 1))), r"logits \[4\], changed_logits \[4, 1\]"),
+        (lambda: diversity(IMAGES, IMAGES[:1]), r"changed_images \[1, 2, 2, 1\]"),
+    ],
+)
+def test_what_cannot_be_is_refused(penalty, message):
+    with pytest.raises(ValueError, match=message):
+        penalty()

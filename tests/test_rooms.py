@@ -10,16 +10,17 @@ ROOT = Path(__file__).parents[1]
 # one way. Rooms are files of jaxgan/ and folders of it; what goes on inside a folder is tested below.
 ROOMS = {
     # Pure: functions of arrays.
-    "losses": set(),
-    "terms": set(),
-    "penalties": set(),
+    "shapes": set(),
+    "losses": {"shapes"},
+    "terms": {"shapes"},
+    "penalties": {"shapes"},
     "models": set(),
-    "tasks": set(),
+    "tasks": {"terms"},
     "latents": set(),
     "metrics": set(),
     "state": set(),
     "alternation": set(),
-    "augment": set(),
+    "augment": {"shapes"},
     "schedules": set(),
     "updates": {"alternation", "augment", "losses", "penalties", "schedules", "state", "tasks"},
     "steps": {"alternation", "schedules", "state", "updates"},
@@ -37,11 +38,12 @@ ROOMS = {
     "report": {"files", "pictures"},
     "observation": {"data", "metrics", "pictures", "report", "sampling"},
     # The door, where a config stops, and the loop.
-    "rules": {"alternation", "augment", "losses", "models", "parallel", "penalties"},
-    "config": {"alternation", "data", "models", "penalties", "rules", "schedules"},
+    "rules": {"alternation", "augment", "losses", "models", "parallel", "penalties", "tasks"},
+    "relations": {"alternation", "penalties", "rules", "schedules"},
+    "config": {"data", "models", "relations", "rules"},
     "build": {
-        "alternation", "augment", "config", "data", "losses", "models", "penalties", "schedules", "steps",
-        "tasks",
+        "alternation", "augment", "config", "data", "losses", "models", "penalties", "relations",
+        "schedules", "steps", "tasks",
     },
     "records": {"config", "data", "files", "report"},
     "training": {
@@ -52,7 +54,7 @@ ROOMS = {
     "command": {"config"},
 }  # fmt: skip
 PURE = {
-    "losses", "terms", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation",
+    "shapes", "losses", "terms", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation",
     "augment", "schedules", "updates", "steps",
 }  # fmt: skip
 ARRAY_LIBRARIES = {"collections", "functools", "math", "typing", "flax", "jax", "optax"}

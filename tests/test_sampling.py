@@ -102,6 +102,34 @@ def test_a_sampler_of_classes_wants_labels(conditional):
             conditional.draw(**given)
 
 
+@pytest.fixture(scope="module")
+def coded():
+    _, variables, _, _ = build()
+    codes = synthesis.Codes((3,), 1)
+    module = dcgan.Generator((8, 8, 1), width=4, smallest=2)
+    task = synthesis.make_task(Z, terms=["information"], codes=codes)
+    return make_sampler(Game(task, module, None, minimax, {}), Z, codes=codes)(variables)
+
+
+def test_a_choice_is_that_of_its_own_image(coded):
+    choices = np.arange(300) % 3
+    whole = coded.draw(300, choices=choices)
+    np.testing.assert_array_equal(coded.draw(10, choices=choices[:10].tolist()), whole[:10])
+    other = choices.copy()
+    other[[4, 270]] += 1
+    assert changed(coded.draw(300, choices=other % 3), whole) == [4, 270]
+    assert 0 < len(changed(coded.draw(300), whole)) < 300  # drawn, some choices are the same
+
+
+def test_choices_that_cannot_be_are_refused(unconditional, coded):
+    with pytest.raises(ValueError, match="no categorical codes to choose; leave `choices` out"):
+        unconditional.draw(2, choices=[0, 1])
+    with pytest.raises(ValueError, match="There are 2 choices for 3 images"):
+        coded.draw(3, choices=[0, 1])
+    with pytest.raises(ValueError, match=r"Choices \[3\] are not in 0 to 2"):
+        coded.draw(2, choices=[0, 3])
+
+
 @pytest.mark.parametrize("wrong", [-1, 3])
 def test_labels_out_of_range_are_refused(conditional, wrong):
     with pytest.raises(ValueError, match=rf"Labels \[{wrong}\] are not in 0 to 2"):

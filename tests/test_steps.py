@@ -326,8 +326,8 @@ def test_steps_differ_in_their_noise():
 
 
 def test_terms_need_weights():
-    def terms(generator, discriminator, example, fake):
-        return {"size": jnp.sum(fake**2, axis=-1)}
+    def terms(round):
+        return {"size": jnp.sum(round.fake**2, axis=-1)}
 
     task = synthesis.make_task(2)._replace(generator_terms=terms)
     game = points_game(task=task)

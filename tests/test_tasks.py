@@ -3,8 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgan import terms
 from jaxgan.data import random_flip
-from jaxgan.tasks.synthesis import draw_latents, make_task
+from jaxgan.tasks import Round, Verdict
+from jaxgan.tasks.synthesis import Codes, draw_latents, heads, make_task
 
 B, Z = 6, 4
 KEYS = jax.random.split(jax.random.key(0), B)
@@ -84,12 +86,125 @@ def test_the_players_are_called_with_their_inputs_and_the_labels(conditional):
     task = make_task(Z, conditional=conditional)
     given = task.prepare(BATCH, KEYS).given
     assert task.generate(lambda *inputs: inputs, given) == (given.latents, given.labels)
-    assert task.judge(lambda *inputs: inputs, "sample", given) == ("sample", given.labels)
+    assert task.judge(lambda *inputs: inputs, "sample", given).logits == ("sample", given.labels)
 
 
-def test_nothing_else_is_asked_of_the_generator():
+def test_a_discriminator_may_be_left_to_find_out_the_labels():
+    task = make_task(Z, conditional=True, told=False)
+    given = task.prepare(BATCH, KEYS).given
+    assert task.generate(lambda *inputs: inputs, given) == (given.latents, given.labels)
+    assert task.judge(lambda *inputs: inputs, "sample", given).logits == ("sample", None)
+
+
+def test_nothing_else_is_asked_of_the_players():
     task = make_task(Z)
-    assert task.generator_terms(None, None, task.prepare(BATCH, KEYS), BATCH["image"]) == {}
+    assert task.generator_terms(None) == task.discriminator_terms(None) == {}
+
+
+# Further losses
+
+CODES = Codes(categorical=(3, 2), continuous=1)
+
+
+def make_round(task, real=None, fake=None):
+    """A round in which the discriminator said this."""
+    example = task.prepare(BATCH, KEYS)
+    return Round(None, None, example, None, real, fake, whole=lambda x: x)
+
+
+def says(seed=0, features=(), **sizes):
+    keys = jax.random.split(jax.random.key(seed), len(sizes) + 1)
+    heads = {name: jax.random.normal(k, (B, n)) for k, (name, n) in zip(keys, sizes.items(), strict=False)}
+    return Verdict(jnp.zeros(B), features, heads)
+
+
+def test_codes_are_the_last_of_the_latents():
+    latents = draw_latents(jax.random.split(jax.random.key(1), 4096), 4 + CODES.size, CODES)
+    assert latents.shape == (4096, 10)
+    (first, second), numbers = CODES.split(latents)
+    np.testing.assert_allclose(np.cov(latents[:, :4].T), np.eye(4), atol=0.1)
+    np.testing.assert_array_equal(latents[:, 4:7], jax.nn.one_hot(first, 3))
+    np.testing.assert_array_equal(latents[:, 7:9], jax.nn.one_hot(second, 2))
+    np.testing.assert_array_equal(latents[:, 9:], numbers)
+    shares = np.histogram2d(np.asarray(first), np.asarray(second), bins=(3, 2))[0] / 4096
+    np.testing.assert_allclose(shares, np.full((3, 2), 1 / 6), atol=0.025)  # independent, all as likely
+    assert -1 <= numbers.min() < -0.95 and 0.95 < numbers.max() <= 1
+    assert abs(numbers.mean()) < 0.04 and abs(numbers.std() - 3**-0.5) < 0.02
+
+
+def test_a_choice_replaces_the_first_code_alone():
+    latents = draw_latents(KEYS, 4 + CODES.size, CODES)
+    chosen = CODES.choose(latents, jnp.int32([2, 0, 1, 2, 0, 1]))
+    (first, second), _ = CODES.split(chosen)
+    np.testing.assert_array_equal(first, [2, 0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(second, CODES.split(latents)[0][1])
+    np.testing.assert_array_equal(chosen[:, :4], latents[:, :4])
+    np.testing.assert_array_equal(chosen[:, 7:], latents[:, 7:])
+
+
+def test_the_auxiliary_classifier_names_reals_and_fakes():
+    task = make_task(Z, conditional=True, terms=["auxiliary_classifier"])
+    assert heads(["auxiliary_classifier"], 6) == (("classes", 6),)
+    real, fake = says(1, classes=6), says(2, classes=6)
+    round = make_round(task, real, fake)
+    of_real, of_fake = (terms.auxiliary_classifier(v.heads["classes"], BATCH["label"]) for v in (real, fake))
+    found = task.generator_terms(round)
+    np.testing.assert_allclose(found["auxiliary_classifier"], of_fake, rtol=1e-6)
+    found = task.discriminator_terms(round)
+    np.testing.assert_allclose(found["auxiliary_classifier"], of_real + of_fake, rtol=1e-6)
+
+
+def test_the_twin_learns_from_fakes_alone_and_pulls_the_generator_back():
+    task = make_task(Z, conditional=True, terms=["twin_classifier"])
+    assert heads(["twin_classifier"], 6) == (("classes", 6), ("twin", 6))
+    real, fake = says(1, classes=6, twin=6), says(2, classes=6, twin=6)
+    round, labels = make_round(task, real, fake), BATCH["label"]
+    of_real = terms.auxiliary_classifier(real.heads["classes"], labels)
+    of_fake, of_twin = (terms.auxiliary_classifier(fake.heads[h], labels) for h in ("classes", "twin"))
+    found = task.generator_terms(round)
+    np.testing.assert_allclose(found["twin_classifier"], of_fake - of_twin, rtol=1e-5)
+    found = task.discriminator_terms(round)
+    np.testing.assert_allclose(found["twin_classifier"], of_real + of_twin, rtol=1e-6)
+
+
+def test_both_players_have_the_codes_read_off_the_fakes():
+    task = make_task(4 + CODES.size, terms=["information"], codes=CODES)
+    assert heads(["information"], 0, CODES) == (("codes", 6),)
+    fake = says(3, codes=6)
+    round = make_round(task, says(4, codes=6), fake)
+    (first, second), numbers = CODES.split(round.example.given.latents)
+    q = fake.heads["codes"]
+    expected = terms.categorical_information(q[:, :3], first)
+    expected += terms.categorical_information(q[:, 3:5], second)
+    expected += 0.5 * (q[:, 5] - numbers[:, 0]) ** 2 + 0.5 * np.log(2 * np.pi)
+    for player in (task.generator_terms, task.discriminator_terms):
+        np.testing.assert_allclose(player(round)["information"], expected, rtol=1e-5)
+
+
+def test_the_means_of_the_last_features_are_matched_by_the_generator_alone():
+    task = make_task(Z, terms=["mean_feature_matching"])
+    assert heads(["mean_feature_matching"], 6) == ()
+    layers = [jax.random.normal(jax.random.key(i), (B, 2, 2, 3)) for i in range(4)]
+    round = make_round(task, says(features=tuple(layers[:2])), says(features=tuple(layers[2:])))
+    found = task.generator_terms(round)["mean_feature_matching"]
+    np.testing.assert_allclose(found.mean(), ((layers[1].mean(0) - layers[3].mean(0)) ** 2).sum(), rtol=1e-5)
+    assert task.discriminator_terms(round) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(terms=["classes"]), r"No terms \['classes'\]; expected some of auxiliary_classifier, twin"),
+        (dict(terms=["auxiliary_classifier"]), "name the labels' classes; set conditional=True"),
+        (dict(terms=["twin_classifier", "auxiliary_classifier"], conditional=True), "the same head; choose"),
+        (dict(terms=["information"]), "'information' is about codes"),
+        (dict(codes=CODES), "'information' is about codes"),
+        (dict(terms=["information"], codes=Codes(continuous=Z)), "fewer than latent_size, 4"),
+    ],
+)
+def test_terms_that_lack_something_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_task(Z, **options)
 
 
 def test_prepare_is_the_same_under_jit():

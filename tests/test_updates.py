@@ -9,11 +9,11 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan import augment, losses, penalties, schedules, steps, updates
+from jaxgan import augment, losses, schedules, steps, updates
 from jaxgan.alternation import Phase
-from jaxgan.models import mlp
+from jaxgan.models import dcgan, mlp
 from jaxgan.penalties import PENALTIES, Penalty
-from jaxgan.tasks import synthesis
+from jaxgan.tasks import Verdict, synthesis
 
 KEY = jax.random.key(0)
 SHAPE, BATCH = (8, 8, 1), 12
@@ -206,13 +206,95 @@ def test_a_game_of_everything_recompiles_nothing():
     assert {f"penalty_{name}" for name in PENALTIES} <= {name.split("/")[0] for name in metrics}
 
 
-def test_names_of_slopes_are_those_of_penalties():
-    assert set(penalties.SLOPES) < PENALTIES.keys()
+# Further losses
+
+CODES = synthesis.Codes((3,), 1)
+
+
+def game_of(*terms, **changes):
+    """A game of these terms, with labels."""
+    codes = CODES if "information" in terms else synthesis.NO_CODES
+    return make_game(
+        task=synthesis.make_task(6, conditional=True, told=False, terms=terms, codes=codes),
+        generator=mlp.Generator(SHAPE, num_classes=3, width=8, depth=1, squash=True),
+        discriminator=mlp.Discriminator(heads=synthesis.heads(terms, 3, codes), width=8, depth=1),
+        term_weights={name: 0.5 for name in terms},
+        **changes,
+    )
+
+
+def labelled():
+    return make_batch() | {"label": np.arange(BATCH, dtype=np.int32)[None] % 3}
+
+
+def play(game, phases, count=1):
+    state = jax.jit(partial(steps.init_state, game))(labelled(), KEY)
+    step = jax.jit(steps.make_train_step(game, alternation=phases))
+    for _ in range(count):
+        state, metrics = step(state, labelled(), KEY)
+    return state, metrics
+
+
+@pytest.mark.parametrize("term", synthesis.TERMS)
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_every_term_pushes_the_players_it_is_of(term, player):
+    game = game_of(term)
+    with_it, metrics = play(game, [Phase(player)])
+    without, _ = play(game._replace(term_weights={term: 0.0}), [Phase(player)])
+    moved = furthest(getattr(with_it, player).params, getattr(without, player).params)
+    if (term, player) == ("mean_feature_matching", "discriminator"):
+        assert moved == 0
+    else:
+        assert moved > 1e-6
+        assert metrics[f"term_{term}/{player[0]}"] != 0
+
+
+def test_a_terms_weight_may_be_a_schedule():
+    line = schedules.make_schedule([schedules.Piece("linear", 0.0, 1.0, 0, 2 * BATCH)])
+    game = game_of("auxiliary_classifier")._replace(term_weights={"auxiliary_classifier": line})
+    _, metrics = play(game, [Phase("discriminator")], 1)
+    assert metrics["term_auxiliary_classifier/d"] == 0
+    _, metrics = play(game, [Phase("discriminator")], 2)
+    assert metrics["term_auxiliary_classifier/d"] > 0
+
+
+def test_terms_are_of_what_the_discriminator_was_shown():
+    """Under an augmentation that blackens, no class can be told from another."""
+
+    def blacken(images, keys, *, p):
+        return images * (1 - p)
+
+    game = game_of("auxiliary_classifier", augmentation=augment.fixed(blacken, 1.0))
+    state, _ = play(game, [Phase("generator")])
+    before = jax.jit(partial(steps.init_state, game))(labelled(), KEY)
+    chex.assert_trees_all_equal(state.generator.params, before.generator.params)
+
+
+def test_a_heads_parameters_learn():
+    state, _ = play(game_of("information"), [Phase("discriminator")])
+    before = jax.jit(partial(steps.init_state, game_of("information")))(labelled(), KEY)
+    assert furthest(state.discriminator.params["head_codes"], before.discriminator.params["head_codes"]) > 0
+
+
+def test_penalties_of_each_example_are_refused_where_a_discriminator_mixes_them():
+    mixing = dcgan.Discriminator(SHAPE, width=4, smallest=2, norm="batch")
+    by_example = {name for name, penalty in PENALTIES.items() if penalty.by_example}
+    assert by_example == {"r1", "r2", "approximate_r1", "approximate_r2", "wgan_gp", "dragan"}
+    for name in PENALTIES:
+        game = make_game(discriminator=mixing, penalties={"mine": PENALTIES[name]})
+        if name in by_example:
+            with pytest.raises(ValueError, match="'mine' needs the gradient of each example's own logit"):
+                jax.eval_shape(partial(steps.init_state, game), make_batch(), KEY)
+        else:
+            jax.eval_shape(partial(steps.init_state, game), make_batch(), KEY)
+    spectral = dcgan.Discriminator(SHAPE, width=4, smallest=2, norm="spectral")
+    game = make_game(discriminator=spectral, penalties={"r1": PENALTIES["r1"]})
+    jax.eval_shape(partial(steps.init_state, game), make_batch(), KEY)  # has statistics, but mixes nothing
 
 
 def test_logits_of_two_shapes_are_refused():
     game = make_game()
     halves = iter([slice(None), slice(1, None)] * 9)
-    cut = game.task._replace(judge=lambda network, sample, given: network(sample[next(halves)]))
+    cut = game.task._replace(judge=lambda network, sample, given: Verdict(network(sample[next(halves)])))
     with pytest.raises(ValueError, match=r"logits are \(12,\) of reals and \(11,\) of fakes"):
         train(game._replace(task=cut), state=start(game))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan.augment import color, corruption, geometry
+from jaxgan.shapes import check_keys
 
 # (image [H,W,C], its key, p) -> image; the small letters are ADA's, the capitals DiffAugment's.
 OPERATIONS = {
@@ -82,12 +83,7 @@ def _check(images: Any, keys: Any, p: Any) -> None:
         raise ValueError(
             f"Images to augment are [B,H,W,C] of a float dtype in [-1, 1], got {images.dtype} {images.shape}."
         )
-    typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
-    if not typed or keys.shape != images.shape[:1]:
-        raise ValueError(
-            f"augment was given keys {keys.dtype} {keys.shape} for {images.shape[0]} images; expected typed "
-            "keys [B], one an image, such as jax.random.split(jax.random.key(0), B)."
-        )
+    check_keys(keys, images)
     if jnp.ndim(p) != 0:
         raise ValueError(f"p is one probability for the whole batch, got an array {jnp.shape(p)}.")
     if not isinstance(p, jax.core.Tracer) and not 0.0 <= float(p) <= 1.0:

@@ -89,6 +89,7 @@ class Discriminator(nn.Module):
     Attributes:
       image_shape: (H, W, C).
       num_classes: 0 for an unconditional network.
+      heads: names and sizes of further outputs.
       width: channels of the stage next to the image.
       smallest: the smallest grid has at least this many pixels a side.
       norm: 'batch' as in the paper (then logits depend on the whole batch: no gradient penalty), 'spectral'
@@ -99,19 +100,26 @@ class Discriminator(nn.Module):
 
     image_shape: tuple[int, int, int]
     num_classes: int = 0
+    heads: tuple[tuple[str, int], ...] = ()
     width: int = 128
     smallest: int = 4
     norm: str = "none"
     dtype: layers.Dtype = None
     axis_name: str | None = None
 
-    @nn.compact
     def __call__(self, images: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
+        return self.describe(images, labels, train=train)[0]
+
+    @nn.compact
+    def describe(
+        self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> layers.Description:
+        """Logits [B], the stages' grids from the image inwards, and the further heads' outputs."""
         if self.norm not in NORMS:
             raise ValueError(f"norm is {self.norm!r}, expected one of {', '.join(NORMS)}.")
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
-        x = images
+        x, grids = images, list[jax.Array]()
         layer = partial(_normalised, spectral=self.norm == "spectral", train=train)
         stages = widths(self.width, doublings(self.image_shape, self.smallest))
         for stage, features in enumerate(stages):
@@ -124,14 +132,19 @@ class Discriminator(nn.Module):
                     axis_name=self.axis_name,
                 )(x)
             x = nn.leaky_relu(x, SLOPE)
+            grids.append(x)
         x = x.astype(images.dtype)
-        logits = layer(nn.Dense(1, kernel_init=normal), x.reshape(len(x), -1))[:, 0]
+        flat, pooled = x.reshape(len(x), -1), jnp.sum(x, axis=(1, 2))
+        logits = layer(nn.Dense(1, kernel_init=normal), flat)[:, 0]
         codes = layers.one_hot_labels(labels, self.num_classes)
-        if codes is None:
-            return logits
-        pooled = jnp.sum(x, axis=(1, 2))
-        embedding = layer(nn.Dense(pooled.shape[-1], use_bias=False, kernel_init=normal), codes)
-        return logits + jnp.sum(embedding * pooled, axis=-1)
+        if codes is not None:
+            embeddings = layer(nn.Dense(pooled.shape[-1], use_bias=False, kernel_init=normal), codes)
+            logits = layers.project(logits, pooled, embeddings)
+        heads = {
+            name: layer(nn.Dense(size, kernel_init=normal, name=f"head_{name}"), flat)
+            for name, size in self.heads
+        }
+        return logits, tuple(grids), heads
 
 
 def _normalised(layer: nn.Module, inputs: jax.Array, *, spectral: bool, train: bool) -> jax.Array:

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 Dtype = Any
+# What a discriminator's `describe` returns: logits, hidden layers, what its further heads say by name.
+Description = tuple[jax.Array, tuple[jax.Array, ...], dict[str, jax.Array]]
 
 
 def halve(images: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -81,6 +83,16 @@ class ResamplingConv(nn.Module):
         images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)
         out = self.resample(images, kernel)
         return out if bias is None else out + bias
+
+
+def project(logits: jax.Array, features: jax.Array, embeddings: jax.Array) -> jax.Array:
+    """Conditional logits: logits [B] or [B,h,w], features [B,F] or [B,h,w,F], of labels [B,F] -> as logits.
+
+    Source: Miyato & Koyama 2018 (projection discriminator), eq. 4.
+    """
+    between = features.ndim - embeddings.ndim
+    embeddings = embeddings.reshape(len(embeddings), *[1] * between, embeddings.shape[-1])
+    return logits + jnp.sum(embeddings * features, axis=-1)
 
 
 def one_hot_labels(labels: jax.Array | None, num_classes: int) -> jax.Array | None:

@@ -48,24 +48,34 @@ class Discriminator(nn.Module):
 
     Attributes:
       num_classes: 0 for an unconditional network.
+      heads: names and sizes of further outputs.
       width: units of a hidden layer.
       depth: hidden layers.
       dtype: of the computation; parameters stay float32.
     """
 
     num_classes: int = 0
+    heads: tuple[tuple[str, int], ...] = ()
     width: int = 128
     depth: int = 3
     dtype: layers.Dtype = None
 
-    @nn.compact
     def __call__(self, images: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
-        x = images.reshape(len(images), -1)
+        return self.describe(images, labels, train=train)[0]
+
+    @nn.compact
+    def describe(
+        self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> layers.Description:
+        """Logits [B], hidden layers [B,width], and the further heads' outputs."""
+        x, hidden = images.reshape(len(images), -1), list[jax.Array]()
         for _ in range(self.depth):
             x = nn.leaky_relu(nn.Dense(self.width, dtype=self.dtype)(x), 0.2)
+            hidden.append(x)
         x = x.astype(images.dtype)
         logits = nn.Dense(1)(x)[:, 0]
         codes = layers.one_hot_labels(labels, self.num_classes)
-        if codes is None:
-            return logits
-        return logits + jnp.sum(nn.Dense(x.shape[-1], use_bias=False)(codes) * x, axis=-1)
+        if codes is not None:
+            logits = layers.project(logits, x, nn.Dense(x.shape[-1], use_bias=False)(codes))
+        heads = {name: nn.Dense(size, name=f"head_{name}")(x) for name, size in self.heads}
+        return logits, tuple(hidden), heads

@@ -18,11 +18,10 @@ from jaxgan.penalties.functions import (
     update_averages,
     update_length,
 )
-from jaxgan.penalties.scene import PENALTIES, SLOPES, Penalty, Scene, make_consistency
+from jaxgan.penalties.scene import PENALTIES, Penalty, Scene, make_consistency
 
 __all__ = [
     "PENALTIES",
-    "SLOPES",
     "Critic",
     "LogitAverages",
     "Penalty",

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxgan.shapes import check_alike, check_keys
+
 Critic = Callable[[jax.Array], jax.Array]
 
 
@@ -31,8 +33,13 @@ def gradient_penalty(critic: Critic, images: jax.Array, *, centre: float = 1.0) 
     Returns:
       [B], the images' dtype.
 
+    Raises:
+      ValueError: images that are no floats, logits that are not one or a patch for each image, centre < 0.
+
     Source: Gulrajani et al. 2017 (WGAN-GP), eq. 3, 1-centred; Thanh-Tung et al. 2019, 0-centred.
     """
+    if centre < 0.0:
+        raise ValueError(f"centre is {centre}, expected a norm, from 0 up.")
     squares = _squared_slopes(critic, images)
     return squares if centre == 0.0 else (_root(squares) - centre) ** 2
 
@@ -71,8 +78,10 @@ def approximate_r1(critic: Critic, images: jax.Array, keys: jax.Array, *, sigma:
 
     Source: Lin et al. 2025 (adversarial post-training), there without the 1/2 and 1/sigma^2.
     """
+    if not sigma > 0.0:
+        raise ValueError(f"sigma is {sigma}, expected a number above 0.")
     moved = images + sigma * _noise(images, keys)
-    difference = critic(moved) - critic(images)
+    difference = _logits(critic, moved) - _logits(critic, images)
     return 0.5 * (jnp.sum(difference.reshape(len(images), -1), axis=-1) / sigma) ** 2
 
 
@@ -81,6 +90,8 @@ def interpolate(real: jax.Array, fake: jax.Array, keys: jax.Array) -> jax.Array:
 
     Source: Gulrajani et al. 2017, algorithm 1.
     """
+    check_alike(real=real, fake=fake)
+    check_keys(keys, real)
     share = jax.vmap(lambda key: jax.random.uniform(key, dtype=real.dtype))(keys)
     share = share.reshape(-1, *[1] * (real.ndim - 1))
     return share * real + (1.0 - share) * fake
@@ -95,11 +106,24 @@ def perturb(images: jax.Array, keys: jax.Array, *, scale: float = 0.5) -> jax.Ar
 
 
 def _squared_slopes(critic: Critic, images: jax.Array) -> jax.Array:
-    gradients = jax.grad(lambda x: jnp.sum(critic(x)))(images)
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(f"Images are {images.dtype}, expected floats: a gradient is taken; convert them.")
+    gradients = jax.grad(lambda x: jnp.sum(_logits(critic, x)))(images)
     return jnp.sum(gradients.reshape(len(gradients), -1) ** 2, axis=-1)
 
 
+def _logits(critic: Critic, images: jax.Array) -> jax.Array:
+    logits = critic(images)
+    if logits.ndim == 0 or len(logits) != len(images):
+        raise ValueError(
+            f"The critic made logits {list(logits.shape)} of {len(images)} images; expected [B] or [B,h,w], "
+            "each image's own."
+        )
+    return logits
+
+
 def _noise(images: jax.Array, keys: jax.Array) -> jax.Array:
+    check_keys(keys, images)
     return jax.vmap(lambda key: jax.random.normal(key, images.shape[1:], images.dtype))(keys)
 
 
@@ -132,6 +156,7 @@ def lecam(real_logits: jax.Array, fake_logits: jax.Array, averages: LogitAverage
     Source: Tseng et al. 2021, section 3. The authors' code keeps only the part of each difference that
     separates reals from fakes, relu(D(x) - average of D(G(z))) and relu(average of D(x) - D(G(z))).
     """
+    check_alike(real_logits=real_logits, fake_logits=fake_logits)
     return (real_logits - averages.fake) ** 2 + (fake_logits - averages.real) ** 2
 
 
@@ -160,6 +185,7 @@ def consistency(logits: jax.Array, changed_logits: jax.Array) -> jax.Array:
     Source: Zhang et al. 2020 (CR-GAN); on fakes too: Zhao et al. 2021 (ICR-GAN), algorithm 1 (bCR), and for
     latents algorithm 2 (zCR).
     """
+    check_alike(logits=logits, changed_logits=changed_logits)
     return (logits - changed_logits) ** 2
 
 
@@ -171,6 +197,7 @@ def diversity(images: jax.Array, changed_images: jax.Array) -> jax.Array:
 
     Source: Zhao et al. 2021 (ICR-GAN), algorithm 2, the generator's term of zCR.
     """
+    check_alike(images=images, changed_images=changed_images)
     return -jnp.mean(((images - changed_images) ** 2).reshape(len(images), -1), axis=-1)
 
 

@@ -60,6 +60,8 @@ class Penalty(NamedTuple):
       every: training steps from one time to the next that it is taken, then as many times as heavily.
         Source: Karras et al. 2020 (StyleGAN2), appendix B, lazy regularisation.
       memory: what `function` is given the first time, a pytree of numbers; averaged over devices.
+      by_example: it needs the gradient, or the logit, of each example by itself, which a discriminator that
+        mixes examples does not have.
     """
 
     function: Callable[[Scene, Any], tuple[jax.Array, Any]]
@@ -67,6 +69,7 @@ class Penalty(NamedTuple):
     weight: float | Callable[[jax.Array], jax.Array] = 1.0
     every: int = 1
     memory: Any = ()
+    by_example: bool = False
 
 
 def _forgetful(function: Callable[[Scene], jax.Array]) -> Callable[[Scene, Any], tuple[jax.Array, Any]]:
@@ -109,19 +112,19 @@ def _nearby(scene: Scene, scale: float = 0.05) -> jax.Array:
     return scene.generate(scene.given._replace(latents=latents))
 
 
+def _slope(function: Callable[[Scene], jax.Array]) -> Penalty:
+    return Penalty(_forgetful(function), by_example=True)
+
+
 PENALTIES: Mapping[str, Penalty] = {
-    "r1": Penalty(_forgetful(lambda scene: r1(scene.critic, scene.real))),
-    "r2": Penalty(_forgetful(lambda scene: r2(scene.critic, scene.fake))),
-    "approximate_r1": Penalty(_forgetful(lambda scene: approximate_r1(scene.critic, scene.real, scene.keys))),
-    "approximate_r2": Penalty(_forgetful(lambda scene: approximate_r1(scene.critic, scene.fake, scene.keys))),
-    "wgan_gp": Penalty(
-        _forgetful(
-            lambda scene: gradient_penalty(scene.critic, interpolate(scene.real, scene.fake, scene.keys))
-        )
+    "r1": _slope(lambda scene: r1(scene.critic, scene.real)),
+    "r2": _slope(lambda scene: r2(scene.critic, scene.fake)),
+    "approximate_r1": _slope(lambda scene: approximate_r1(scene.critic, scene.real, scene.keys)),
+    "approximate_r2": _slope(lambda scene: approximate_r1(scene.critic, scene.fake, scene.keys)),
+    "wgan_gp": _slope(
+        lambda scene: gradient_penalty(scene.critic, interpolate(scene.real, scene.fake, scene.keys))
     ),
-    "dragan": Penalty(
-        _forgetful(lambda scene: gradient_penalty(scene.critic, perturb(scene.real, scene.keys)))
-    ),
+    "dragan": _slope(lambda scene: gradient_penalty(scene.critic, perturb(scene.real, scene.keys))),
     "lecam": Penalty(_lecam, memory=LogitAverages(0.0, 0.0)),
     "latent_consistency": Penalty(
         _forgetful(lambda scene: consistency(scene.critic(scene.fake), scene.critic(_nearby(scene))))
@@ -131,6 +134,3 @@ PENALTIES: Mapping[str, Penalty] = {
     "orthogonal_generator": Penalty(_forgetful(lambda scene: orthogonal_kernels(scene.params)), "generator"),
     "orthogonal_discriminator": Penalty(_forgetful(lambda scene: orthogonal_kernels(scene.params))),
 }
-
-# Those that need the gradient, or the logit, of each example by itself.
-SLOPES = ("r1", "r2", "approximate_r1", "approximate_r2", "wgan_gp", "dragan")

@@ -1,0 +1,159 @@
+"""What the fields of a config must be to each other, in its flattened form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxgan.alternation import PLAYERS, PlayerName
+from jaxgan.penalties import PENALTIES
+from jaxgan.rules import SCHEDULED, number
+from jaxgan.schedules import Piece, make_schedule
+
+Relations = list[tuple[bool, str]]  # (holds, what to change), of conditions between fields
+
+
+def relations(flat: Mapping[str, Any]) -> Relations:
+    """All conditions between fields, of a config whose fields are right by themselves."""
+    groups = (_run_relations, _network_relations, _objective_relations, _schedule_relations)
+    return [relation for group in groups for relation in group(flat)]
+
+
+def _run_relations(flat: Mapping[str, Any]) -> Relations:
+    """Of how long a run is, and how its steps and batches are cut."""
+    calls, devices, batch = flat["parallel.steps_per_call"], flat["parallel.devices"], flat["batch_size"]
+    images, most = max(updates(flat, "discriminator"), flat["steps"]) * batch, 2**31 - 1
+    share = flat["accumulate"] * max(devices, 1)
+    return [
+        *(
+            (
+                flat[name] % calls == 0,
+                f"{name} is {flat[name]}, not a multiple of parallel.steps_per_call, {calls}.",
+            )
+            for name in ("steps", "log.every", "sample.every", "checkpoint.every")
+        ),
+        (
+            devices == 0 or batch % devices == 0,
+            f"batch_size is {batch}, not a multiple of parallel.devices, {devices}; "
+            f"try {max(batch // max(devices, 1), 1) * devices}.",
+        ),
+        (
+            batch % share == 0,
+            f"batch_size is {batch}, not a multiple of accumulate x parallel.devices, {share}.",
+        ),
+        (images <= most, f"steps make {images:,} images to be shown; an int32 counts to {most:,}. Lower it."),
+    ]
+
+
+def _network_relations(flat: Mapping[str, Any]) -> Relations:
+    """Of what the networks can do, and what is asked of them."""
+    norm = flat["model.discriminator.norm"]
+    penalised = [name for name, p in PENALTIES.items() if p.by_example and moving(flat, f"penalties.{name}")]
+    size = sum(flat["model.codes.categorical"]) + flat["model.codes.continuous"]
+    return [
+        (
+            norm == "none" or flat["model.family"] == "dcgan",
+            f"model.discriminator.norm is {norm!r}, which only model.family='dcgan' knows; set it to 'none'.",
+        ),
+        (
+            not (penalised and norm == "batch"),
+            f"penalties.{penalised and penalised[0]} needs the gradient of each example's own logit, and "
+            "model.discriminator.norm='batch' mixes examples; set the norm to 'none' or the penalty to 0.",
+        ),
+        (
+            size == 0 or size < flat["model.latent_size"],
+            f"model.codes takes {size} of model.latent_size, {flat['model.latent_size']}; raise the latter.",
+        ),
+        (
+            flat["model.conditional"] or not flat["sample.labels"],
+            "sample.labels names classes, but model.conditional is False; set one of them.",
+        ),
+    ]
+
+
+def _objective_relations(flat: Mapping[str, Any]) -> Relations:
+    """Of losses, augmentation and phases."""
+    policy, control = flat["augment.policy"], flat["augment.control"]
+    codes = bool(flat["model.codes.categorical"] or flat["model.codes.continuous"])
+    classified = [
+        f"terms.{name}"
+        for name in ("auxiliary_classifier", "twin_classifier")
+        if moving(flat, f"terms.{name}")
+    ]
+    real, fake, flipped = (flat[f"smoothing.{name}"] for name in ("real", "fake", "flipped"))
+    return [
+        (
+            (real, fake, flipped) == (1.0, 0.0, 0.0) or flat["loss"] == "non_saturating",
+            f"smoothing is for loss='non_saturating', and loss is {flat['loss']!r}; set one of them back.",
+        ),
+        (
+            fake < real,
+            f"smoothing.real is {real} and smoothing.fake {fake}, expected the former above.",
+        ),
+        (
+            len(classified) < 2,
+            "terms.auxiliary_classifier and terms.twin_classifier train the same head; set one of them to 0.",
+        ),
+        (
+            not classified or flat["model.conditional"],
+            f"{', '.join(classified)} is of the labels, but model.conditional is False; set it to True.",
+        ),
+        (
+            codes == moving(flat, "terms.information"),
+            "terms.information has D read model.codes, and one of them is set without the other; "
+            "give the term a weight and the codes a size, or neither.",
+        ),
+        (
+            policy != "" or control == "fixed",
+            "augment.control is 'adaptive' and augment.policy empty; name what to augment with, as 'ada'.",
+        ),
+        (
+            policy == "" or control == "adaptive" or moving(flat, "augment.p"),
+            f"augment.policy is {policy!r} and augment.p stays 0; give it a value or a schedule, or set "
+            "augment.control to 'adaptive'.",
+        ),
+        *(
+            (
+                not flat[f"alternation.{p}.until"] or flat[f"alternation.{p}.steps"] > 1,
+                f"alternation.{p}.until is {flat[f'alternation.{p}.until']!r}, but its phase makes one "
+                "update whatever comes of it; "
+                f"set alternation.{p}.steps, the most that it may make, above 1.",
+            )
+            for p in PLAYERS
+        ),
+    ]
+
+
+def moving(flat: Mapping[str, Any], name: str) -> bool:
+    """Whether a number of the flattened config is not 0 throughout."""
+    return flat[name] != 0 or any(piece[0] == name for piece in flat["schedules"])
+
+
+def pieces_of(flat: Mapping[str, Any], name: str) -> list[Piece]:
+    """The schedule of a field of the flattened config, in images; [] where it does not move."""
+    return [
+        Piece(kind, first, last, 1000.0 * start, 1000.0 * stop)
+        for field, kind, first, last, start, stop in flat["schedules"]
+        if field == name
+    ]
+
+
+def _schedule_relations(flat: Mapping[str, Any]) -> Relations:
+    """Each piece moves a field that can move, within what it may hold, after the piece before."""
+    kimg = number(0.0)
+    for field, _, *numbers in flat["schedules"]:
+        if field not in SCHEDULED:
+            return [(False, f"schedules has {field!r}; what can move is {', '.join(SCHEDULED)}.")]
+        for value, rule in zip(numbers, (SCHEDULED[field], SCHEDULED[field], kimg, kimg), strict=True):
+            if not rule.holds(value):
+                return [(False, f"schedules of {field} has {value!r}, expected {rule.expected}.")]
+    for field in dict.fromkeys(piece[0] for piece in flat["schedules"]):
+        try:
+            make_schedule(pieces_of(flat, field))
+        except ValueError as error:
+            return [(False, f"schedules of {field}: {error}")]
+    return []
+
+
+def updates(flat: Mapping[str, Any], player: PlayerName) -> int:
+    """The most updates that a player makes in a run, by the run's flattened config."""
+    turns = flat["alternation.phases"].count(player)
+    return flat["steps"] * turns * flat[f"alternation.{player}.steps"]
