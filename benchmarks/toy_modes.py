@@ -1,6 +1,6 @@
 """Which losses and penalties cover 8 Gaussians on a ring and 25 on a grid?
 
-`python benchmarks/toy_modes.py [--steps=3000] > docs/toy_modes.md`
+`python benchmarks/toy_modes.py [ring] [grid] > docs/toy_modes.md`
 
 Perceptrons (two hidden layers of 64 units), Adam, batches of 256, five seeds trained at once by `vmap`. Of
 2,500 samples, those within three standard deviations of a Gaussian's centre are good; a Gaussian is covered
@@ -91,25 +91,44 @@ def judge(samples: np.ndarray, centres: np.ndarray, deviation: float) -> tuple[f
 def main() -> None:
     """Prints the tables in Markdown, and how long each line took to stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("toys", nargs="*", choices=[*TOYS, []], default=[*TOYS])
     options = parser.parse_args()
     print("# Toy distributions: modes covered, and share of good samples\n")
-    print(f"Made by `benchmarks/toy_modes.py --steps={options.steps}`, which says how they are counted.")
-    print(f"Mean over {SEEDS} seeds, in brackets the least.\n")
-    for title, make in (("8 Gaussians on a ring", ring), ("25 Gaussians on a grid", grid)):
+    print("Made by `benchmarks/toy_modes.py`, which says how they are counted.")
+    print(f"Mean over {SEEDS} seeds, in brackets the least.")
+    for toy in options.toys:
+        title, make, steps = TOYS[toy]
         centres, deviation = make()
-        print(f"## {title}\n")
-        print("| loss | " + " | ".join(PENALISED) + " |")
+        print(f"\n## {title}, {steps:,} steps\n")
+        for name, points in references(centres, deviation).items():
+            modes, good = judge(points, centres, deviation)
+            print(f"{name}: {modes:.0f} modes, {100 * good:.0f} % good.  ")
+        print("\n| loss | " + " | ".join(PENALISED) + " |")
         print("| --- |" + " --- |" * len(PENALISED), flush=True)
         for loss in LOSSES:
             cells, began = [], time.monotonic()
             for weights in PENALISED.values():
-                samples = train(loss, weights, centres, deviation, options.steps)
+                samples = train(loss, weights, centres, deviation, steps)
                 modes, good = np.transpose([judge(each, centres, deviation) for each in samples])
                 cells.append(f"{modes.mean():.1f} ({modes.min():.0f}), {100 * good.mean():.0f} %")
             print(f"| {loss} | " + " | ".join(cells) + " |", flush=True)
             print(f"{title}, {loss}: {time.monotonic() - began:.0f} s", file=sys.stderr)
-        print()
+
+
+def references(centres: np.ndarray, deviation: float) -> dict[str, np.ndarray]:
+    """Points of the distribution itself, and uniform ones."""
+    random = np.random.default_rng(0)
+    chosen = centres[random.integers(len(centres), size=SAMPLES)]
+    return {
+        "Real points": chosen + deviation * random.normal(size=chosen.shape),
+        "Uniform points": random.uniform(-1.1, 1.1, size=chosen.shape),
+    }
+
+
+TOYS = {
+    "ring": ("8 Gaussians on a ring", ring, 3000),
+    "grid": ("25 Gaussians on a grid", grid, 10_000),
+}
 
 
 if __name__ == "__main__":

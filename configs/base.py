@@ -39,7 +39,8 @@ def get_config() -> ConfigDict:
     config.seed = 0  # of everything random: weights, batches, latents
     config.steps = 2000  # training steps; one is a whole alternation
     config.batch_size = 64  # real images an update, over all devices
-    config.accumulate = 1  # parts that a device's share is cut into, to take less memory
+    # Parts that a device's share is cut into, to take less memory; batches are then normalised by part.
+    config.accumulate = 1
 
     config.data = ConfigDict()
     config.data.source = "tfds:digits"  # tfds:NAME, any image set that TFDS has prepared

@@ -29,11 +29,13 @@ class Loss(NamedTuple):
       generator: (real_logits, fake_logits) -> losses, unreduced.
       boundary: the logit at which the discriminator is undecided between real and fake, or None where
         logits mean something only next to each other (relativistic and Wasserstein critics).
+      whole_batch: an example's loss depends on the others of its batch, not on its pair alone.
     """
 
     discriminator: LogitLoss
     generator: LogitLoss
     boundary: float | None = 0.0
+    whole_batch: bool = False
 
 
 @of_pairs
@@ -206,7 +208,7 @@ def top_k(loss: Loss, share: float | jax.Array) -> Loss:
         chosen = (fake_logits >= least).astype(fake_logits.dtype)
         return loss.generator(real_logits, fake_logits) * chosen / jnp.mean(chosen)
 
-    return loss._replace(generator=generator)
+    return loss._replace(generator=generator, whole_batch=True)
 
 
 minimax = Loss(minimax_discriminator, saturating_generator)
@@ -215,8 +217,12 @@ hinge = Loss(hinge_discriminator, critic_generator)
 least_squares = Loss(least_squares_discriminator, least_squares_generator, boundary=0.5)
 wasserstein = Loss(wasserstein_discriminator, critic_generator, boundary=None)
 relativistic = Loss(relativistic_discriminator, relativistic_generator, boundary=None)
-relativistic_average = Loss(relativistic_average_discriminator, relativistic_average_generator, boundary=None)
-dual_contrastive = Loss(dual_contrastive_discriminator, dual_contrastive_generator, boundary=None)
+relativistic_average = Loss(
+    relativistic_average_discriminator, relativistic_average_generator, boundary=None, whole_batch=True
+)
+dual_contrastive = Loss(
+    dual_contrastive_discriminator, dual_contrastive_generator, boundary=None, whole_batch=True
+)
 
 LOSSES = {
     "minimax": minimax,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxgan.alternation import PLAYERS, PlayerName
+from jaxgan.losses import LOSSES
 from jaxgan.penalties import PENALTIES
 from jaxgan.rules import SCHEDULED, number
 from jaxgan.schedules import Piece, make_schedule
@@ -22,6 +23,9 @@ def _run_relations(flat: Mapping[str, Any]) -> Relations:
     calls, devices, batch = flat["parallel.steps_per_call"], flat["parallel.devices"], flat["batch_size"]
     images, most = max(updates(flat, "discriminator"), flat["steps"]) * batch, 2**31 - 1
     share = flat["accumulate"] * max(devices, 1)
+    batch_wide = [f"loss={flat['loss']!r}"] if LOSSES[flat["loss"]].whole_batch else []
+    batch_wide += ["top_k"] if flat["top_k"] < 1.0 or pieces_of(flat, "top_k") else []
+    batch_wide += ["terms.mean_feature_matching"] if moving(flat, "terms.mean_feature_matching") else []
     return [
         *(
             (
@@ -36,6 +40,11 @@ def _run_relations(flat: Mapping[str, Any]) -> Relations:
             f"try {max(batch // max(devices, 1), 1) * devices}.",
         ),
         (
+            flat["accumulate"] == 1 or not batch_wide,
+            f"accumulate is {flat['accumulate']}, and {', '.join(batch_wide)} compares a batch's examples, "
+            "which parts of it would change; set accumulate to 1, or take another.",
+        ),
+        (
             batch % share == 0,
             f"batch_size is {batch}, not a multiple of accumulate x parallel.devices, {share}.",
         ),
@@ -46,7 +55,10 @@ def _run_relations(flat: Mapping[str, Any]) -> Relations:
 def _network_relations(flat: Mapping[str, Any]) -> Relations:
     """Of what the networks can do, and what is asked of them."""
     norm = flat["model.discriminator.norm"]
-    penalised = [name for name, p in PENALTIES.items() if p.by_example and moving(flat, f"penalties.{name}")]
+    by_example = {"generator": list[str](), "discriminator": list[str]()}
+    for name, penalty in PENALTIES.items():
+        if penalty.by_example and moving(flat, f"penalties.{name}"):
+            by_example[penalty.player].append(name)
     size = sum(flat["model.codes.categorical"]) + flat["model.codes.continuous"]
     return [
         (
@@ -54,9 +66,15 @@ def _network_relations(flat: Mapping[str, Any]) -> Relations:
             f"model.discriminator.norm is {norm!r}, which only model.family='dcgan' knows; set it to 'none'.",
         ),
         (
-            not (penalised and norm == "batch"),
-            f"penalties.{penalised and penalised[0]} needs the gradient of each example's own logit, and "
-            "model.discriminator.norm='batch' mixes examples; set the norm to 'none' or the penalty to 0.",
+            not (by_example["discriminator"] and norm == "batch"),
+            f"penalties.{', '.join(by_example['discriminator'])} needs the gradient of each example's own "
+            "logit, and model.discriminator.norm='batch' mixes examples; set the norm to 'none' or the "
+            "penalty to 0.",
+        ),
+        (
+            not by_example["generator"] or flat["model.family"] != "dcgan",
+            f"penalties.{', '.join(by_example['generator'])} needs the gradient of each example's own image, "
+            "and the generator of model.family='dcgan' normalises batches; set the penalty to 0.",
         ),
         (
             size == 0 or size < flat["model.latent_size"],
@@ -72,6 +90,7 @@ def _network_relations(flat: Mapping[str, Any]) -> Relations:
 def _objective_relations(flat: Mapping[str, Any]) -> Relations:
     """Of losses, augmentation and phases."""
     policy, control = flat["augment.policy"], flat["augment.control"]
+    told = flat["model.discriminator.labels"] != "none"
     codes = bool(flat["model.codes.categorical"] or flat["model.codes.continuous"])
     classified = [
         f"terms.{name}"
@@ -97,9 +116,22 @@ def _objective_relations(flat: Mapping[str, Any]) -> Relations:
             f"{', '.join(classified)} is of the labels, but model.conditional is False; set it to True.",
         ),
         (
+            told or not flat["model.conditional"] or bool(classified),
+            "model.discriminator.labels is 'none' and no term names the classes, so that nothing tells the "
+            "generator of them; give terms.auxiliary_classifier or twin_classifier a weight.",
+        ),
+        (
             codes == moving(flat, "terms.information"),
             "terms.information has D read model.codes, and one of them is set without the other; "
             "give the term a weight and the codes a size, or neither.",
+        ),
+        (
+            policy != "" or not moving(flat, "augment.p"),
+            "augment.p has a value or a schedule, and augment.policy is empty; name what to augment with.",
+        ),
+        (
+            control == "fixed" or not any(piece[0] == "augment.p" for piece in flat["schedules"]),
+            "augment.control is 'adaptive', which moves augment.p, and schedules has it too; drop one.",
         ),
         (
             policy != "" or control == "fixed",
@@ -142,6 +174,8 @@ def _schedule_relations(flat: Mapping[str, Any]) -> Relations:
     for field, _, *numbers in flat["schedules"]:
         if field not in SCHEDULED:
             return [(False, f"schedules has {field!r}; what can move is {', '.join(SCHEDULED)}.")]
+        if field.endswith((".b1", ".b2")) and flat[f"{field.rpartition('.')[0]}.name"] != "adam":
+            return [(False, f"schedules has {field!r}, which only the optimiser 'adam' has.")]
         for value, rule in zip(numbers, (SCHEDULED[field], SCHEDULED[field], kimg, kimg), strict=True):
             if not rule.holds(value):
                 return [(False, f"schedules of {field} has {value!r}, expected {rule.expected}.")]

@@ -4,7 +4,7 @@ Pure, and written for one device's share of a batch like `jaxgan.updates`. All r
 key, the step, the phase, the update and the example's index in the global batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -32,9 +32,10 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
       GANState; the average of the generator's variables starts as a copy of them.
 
     Raises:
-      ValueError: a penalty on each example's own logit, and batch normalisation in the discriminator, which
-        mixes them. (Other layers that mix examples are not found out.)
+      ValueError: numbers of the game that cannot be; a penalty on each example by itself, and batch
+        normalisation in that player, which mixes them. (Other layers that mix are not found out.)
     """
+    check_game(game)
     init_key, _ = jax.random.split(key)  # the other half is the training step's
     generator_key, discriminator_key, example_key = jax.random.split(init_key, 3)
     batch = jax.tree.map(lambda leaf: leaf[0], batch)
@@ -43,7 +44,7 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
     discriminator = Network(game.discriminator, train=True, key=discriminator_key)
     fake = game.task.generate(generator, example.given)
     game.task.judge(discriminator, fake, example.given)
-    _refuse_mixing(game, discriminator.variables)
+    _refuse_mixing(game, {"generator": generator.variables, "discriminator": discriminator.variables})
 
     def player(name: PlayerName, variables: Variables) -> Player:
         optimizer = game.optimizers[name].init(variables["params"])
@@ -79,8 +80,9 @@ def make_train_step(
       `finite/d` or `finite/g` is False and the state is returned as it came.
 
     Raises:
-      ValueError: no phases, or one of less than one step.
+      ValueError: no phases, or one of less than one step; numbers of the game that cannot be.
     """
+    check_game(game)
     if not alternation or any(phase.steps < 1 for phase in alternation):
         raise ValueError(f"An alternation needs phases of at least one step each, got {alternation}.")
     count = batches_per_step(alternation)
@@ -105,6 +107,8 @@ def make_train_step(
         weight = 1.0 if copied else _weight(images, value_at(ema_half_life, state.images))
         ema = optax.incremental_update(new.generator.variables, state.ema, weight)
         new = new.replace(step=state.step + 1, images=state.images + images, ema=ema)
+        if game.augmentation is not None:
+            new = new.replace(augmentation=game.augmentation.advance(new.augmentation, new.images))
         new = jax.tree.map(lambda after, before: jnp.where(finite.all(), after, before), new, state)
         named = {f"{name}/{player[0]}": x for player, metrics in last.items() for name, x in metrics.items()}
         return new, named | {"images": new.images}
@@ -151,15 +155,38 @@ def _weight(images: jax.Array, half_life: jax.Array | float) -> jax.Array:
     return -jnp.expm1(-jnp.log(2.0) * images / half_life)
 
 
-def _refuse_mixing(game: Game, discriminator: Variables) -> None:
-    statistics = jax.tree_util.tree_leaves_with_path(discriminator.get("batch_stats", {}))
-    mixes = any(path[-1].key == "mean" for path, _ in statistics)  # as Linen's BatchNorm calls it
-    penalised = [name for name, penalty in game.penalties.items() if penalty.by_example]
-    if mixes and penalised:
+def check_game(game: Game) -> None:
+    """Raises a ValueError where numbers and names of a game cannot be."""
+    for name, penalty in game.penalties.items():
+        if penalty.player not in UPDATES or penalty.every < 1:
+            raise ValueError(
+                f"The penalty {name!r} is of the player {penalty.player!r}, every {penalty.every} steps; "
+                f"expected one of {', '.join(UPDATES)}, and 1 or more."
+            )
+    weights = {name: penalty.weight for name, penalty in game.penalties.items()} | {**game.term_weights}
+    for name, weight in weights.items():
+        if not callable(weight) and not 0.0 <= weight < float("inf"):
+            raise ValueError(f"The weight of {name!r} is {weight}, expected a number from 0, or a schedule.")
+    if not callable(game.top_k) and not 0.0 < game.top_k <= 1.0:
+        raise ValueError(f"top_k is {game.top_k}, expected a share above 0 and up to 1, or a schedule.")
+    if game.accumulate < 1:
+        raise ValueError(f"accumulate is {game.accumulate}, expected 1 or more parts of a batch.")
+    if game.accumulate > 1 and (game.loss.whole_batch or callable(game.top_k) or game.top_k < 1.0):
         raise ValueError(
-            f"The penalty {penalised[0]!r} needs the gradient of each example's own logit, and the "
-            "discriminator's batch normalisation mixes examples. Build it without, or leave the penalty out."
+            f"accumulate is {game.accumulate}, and the loss compares a batch's examples, which parts of it "
+            "would change; set accumulate to 1, or take another loss, without top_k."
         )
+
+
+def _refuse_mixing(game: Game, variables: Mapping[PlayerName, Variables]) -> None:
+    for name, penalty in game.penalties.items():
+        statistics = jax.tree_util.tree_leaves_with_path(variables[penalty.player].get("batch_stats", {}))
+        mixes = any(path[-1].key == "mean" for path, _ in statistics)  # as Linen's BatchNorm calls it
+        if mixes and penalty.by_example:
+            raise ValueError(
+                f"The penalty {name!r} needs the gradient of each example by itself, and the "
+                f"{penalty.player}'s batch normalisation mixes them. Build it without, or drop the penalty."
+            )
 
 
 def _check_batch(batch: Any, batches: int) -> None:

@@ -83,7 +83,7 @@ def update_discriminator(game: Game, state: GANState, batch: Any, key: jax.Array
     if game.augmentation is not None:
         shown = len(jax.tree.leaves(batch)[0]) * devices_on(game.axis_name)
         metrics["p"] = state.augmentation.p
-        controller = game.augmentation.control(state.augmentation, metrics["sign_real"], state.images, shown)
+        controller = game.augmentation.observe(state.augmentation, metrics["sign_real"], shown)
         state = state.replace(augmentation=controller)
     return state, metrics
 
@@ -103,17 +103,21 @@ def _update(
     player: Player = getattr(state, name)
     gradient = jax.grad(partial(_objective, game, name, state), has_aux=True)
 
-    def learn_from(collections: Variables, part: tuple[Any, jax.Array]) -> tuple[Variables, Any]:
+    def learn_from(part: tuple[Any, jax.Array], collections: Variables) -> tuple[Variables, Any]:
         grads, (collections, memories, metrics) = gradient(player.params, collections, *part)
         return collections, (grads, memories, metrics)
 
+    def add(carry: tuple[Variables, Any], part: tuple[Any, jax.Array]) -> tuple[tuple[Variables, Any], None]:
+        collections, learnt = learn_from(part, carry[0])
+        return (collections, jax.tree.map(jnp.add, carry[1], learnt)), None
+
     whole = batch, example_keys(key, batch, game.axis_name)
     if game.accumulate == 1:
-        collections, learnt = learn_from(player.collections, whole)
+        collections, learnt = learn_from(whole, player.collections)
     else:
-        parts = _parts(whole, game.accumulate)
-        collections, learnt = jax.lax.scan(learn_from, player.collections, parts)
-        learnt = jax.tree.map(partial(jnp.mean, axis=0), learnt)
+        first, rest = _parts(whole, game.accumulate)
+        (collections, learnt), _ = jax.lax.scan(add, learn_from(first, player.collections), rest)
+        learnt = jax.tree.map(lambda total: total / game.accumulate, learnt)
     grads, memories, metrics = mean_over(learnt, game.axis_name)
     optimizer = optax.with_extra_args_support(game.optimizers[name])
     updates, optimizer_state = optimizer.update(grads, player.optimizer, player.params, images=state.images)
@@ -167,7 +171,8 @@ def _objective(
     terms = penalties | _weighted(game, extra, state.images)
     metrics = {"loss": loss, **terms, **_decisions(game.loss, real_logits, fake_logits)}
     if game.augmentation is not None:
-        metrics["sign_real"] = sign_mean(real_logits, boundary=game.loss.boundary or 0.0)
+        boundary = fake_logits if game.loss.boundary is None else game.loss.boundary
+        metrics["sign_real"] = sign_mean(real_logits, boundary=boundary)
     total = loss + sum(terms.values(), jnp.zeros_like(loss))
     return total, (collections(networks[name].variables), memories, metrics)
 
@@ -206,15 +211,13 @@ def _penalties(game: Game, name: PlayerName, state: GANState, scene: Scene) -> t
             value, memory = penalty.function(scene, memory)
             return penalty.every * jnp.mean(value), memory
 
-        def left_out(memory: Any) -> tuple[jax.Array, Any]:
-            return jnp.zeros((), scene.real_logits.dtype), memory
-
         memory = state.memories[key]
         if penalty.every == 1:
             value, memories[key] = taken(memory)
         else:
-            due = state.step % penalty.every == 0
-            value, memories[key] = jax.lax.cond(due, taken, left_out, memory)
+            due, dtype = state.step % penalty.every == 0, jax.eval_shape(taken, memory)[0].dtype
+            left_out = jnp.zeros((), dtype), memory
+            value, memories[key] = jax.lax.cond(due, taken, lambda _, left_out=left_out: left_out, memory)
         values[f"penalty_{key}"] = value_at(penalty.weight, state.images) * value
     return values, memories
 
@@ -255,15 +258,19 @@ def fold(keys: jax.Array, salt: int) -> jax.Array:
     return jax.vmap(jax.random.fold_in, (0, None))(keys, salt)
 
 
-def _parts(tree: Any, count: int) -> Any:
-    """[B,...] -> [count,B/count,...], every part from all over the batch, so that devices share each."""
+def _parts(tree: Any, count: int) -> tuple[Any, Any]:
+    """[B,...] -> [B/count,...] and the others, [count-1,B/count,...].
+
+    Every part is from all over the batch, so that devices share each.
+    """
 
     def cut(leaf: jax.Array) -> jax.Array:
         if len(leaf) % count:
             raise ValueError(f"A device's {len(leaf)} examples cannot be cut into {count} equal parts.")
         return leaf.reshape(-1, count, *leaf.shape[1:]).swapaxes(0, 1)
 
-    return jax.tree.map(cut, tree)
+    cuts = jax.tree.map(cut, tree)
+    return jax.tree.map(lambda leaf: leaf[0], cuts), jax.tree.map(lambda leaf: leaf[1:], cuts)
 
 
 def devices_on(axis_name: str | None) -> int:

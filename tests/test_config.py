@@ -199,6 +199,33 @@ RELATIONS = [
     (dict(parallel__steps_per_call=4, checkpoint__every=502), "checkpoint.every is 502, not a multiple"),
     (dict(batch_size=63, parallel__devices=2), "batch_size is 63, not a multiple of .*, 2; try 62"),
     (dict(batch_size=3, parallel__devices=8), "batch_size is 3, not a multiple of .*, 8; try 8"),
+    (dict(penalties__path_length=1.0), "penalties.path_length needs .*own image, and the generator of model"),
+    (dict(loss="dual_contrastive", accumulate=2), "accumulate is 2, and loss='dual_contrastive' compares"),
+    (dict(top_k=0.5, accumulate=2), "accumulate is 2, and top_k compares a batch's examples"),
+    (
+        dict(terms__mean_feature_matching=1.0, accumulate=2),
+        "accumulate is 2, and terms.mean_feature_matching compares",
+    ),
+    (
+        dict(model__conditional=True, model__discriminator__labels="none"),
+        "labels is 'none' and no term names the classes, so that nothing tells the generator",
+    ),
+    (dict(augment__p=0.5), "augment.p has a value or a schedule, and augment.policy is empty; name what"),
+    (
+        dict(
+            augment__policy="ada",
+            augment__control="adaptive",
+            schedules=(("augment.p", "linear", 0.0, 1.0, 0, 9),),
+        ),
+        "augment.control is 'adaptive', which moves augment.p, and schedules has it too; drop one",
+    ),
+    (
+        dict(
+            optimizer__generator__name="sgd",
+            schedules=(("optimizer.generator.b1", "linear", 0.0, 0.5, 0, 9),),
+        ),
+        "schedules has 'optimizer.generator.b1', which only the optimiser 'adam' has",
+    ),
     (dict(penalties__r1=1.0, model__discriminator__norm="batch"), "penalties.r1 needs .* to 'none' or"),
     (dict(penalties__r2=1.0, model__discriminator__norm="batch"), "penalties.r2 needs .* to 'none' or"),
     (dict(sample__labels=(1,)), "sample.labels names classes, but model.conditional is False; set one"),
@@ -467,7 +494,6 @@ def test_the_numbers_of_a_game_are_those_of_the_config():
         penalties__lecam=0.3,
         lazy__lecam=16,
         penalties__balanced_consistency=10.0,
-        accumulate=2,
         smoothing__real=0.9,
         augment__policy="ada",
         augment__control="adaptive",

@@ -130,6 +130,26 @@ def test_what_looks_at_the_whole_batch_looks_at_all_devices(batch_wide_on_one_de
     assert metrics["loss/g"][-1] == pytest.approx(last["loss/g"][-1], abs=1e-9)
 
 
+def _cut_game(axis_name):
+    """Parts of a batch, for a loss and penalties that take each example for itself."""
+    game = _batch_wide_game(axis_name)
+    return game._replace(
+        loss=losses.non_saturating,
+        top_k=1.0,
+        accumulate=2,
+        task=_game(axis_name).task,
+        term_weights={},
+    )
+
+
+@pytest.mark.parametrize(("runner", "devices"), [("jit", 4), ("shard_map", 4), ("pmap", 2)])
+def test_parts_of_a_batch_are_the_same_on_all_devices(runner, devices):
+    with jax.enable_x64(True):
+        whole, _ = _train("jit", 1, 1, lambda axis_name: _cut_game(axis_name)._replace(accumulate=1))
+        state, _ = _train(runner, devices, 1, _cut_game)
+    chex.assert_trees_all_close(state, whole, rtol=0, atol=1e-9)
+
+
 def test_the_reference_moved(one_device):
     state, _ = one_device
     flat = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(state.generator.params)])

@@ -504,6 +504,17 @@ def test_jit_equals_plain(function):
     np.testing.assert_allclose(jax.jit(function)(images), function(images), rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(3, 7), (7, 3), (2, 2, 3, 40)])
+def test_orthogonality_is_the_same_for_wide_kernels(shape):
+    with jax.enable_x64(True):
+        kernel = normal(0, *shape)
+        flat = kernel.reshape(-1, shape[-1])
+        gram = flat.T @ flat
+        expected = (gram**2).sum() - (jnp.diag(gram) ** 2).sum()
+        np.testing.assert_allclose(orthogonal(kernel), expected, rtol=1e-12)
+        check_grads(orthogonal, (kernel,), 1, ["rev"], 1e-6, 1e-6)
+
+
 # What cannot be
 
 IMAGES = jnp.zeros((4, 2, 2, 1))

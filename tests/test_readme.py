@@ -1,19 +1,25 @@
 """What the README says works, word for word."""
 
 import re
+from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
+import pytest
 
-from configs import digits
-from jaxgan.config import check
+from configs import base, digits
+from jaxgan import build, steps
+from jaxgan.alternation import batches_per_step
+from jaxgan.config import check, flatten
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+RECIPES = (ROOT / "docs" / "recipes.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def test_the_toy_in_a_pipeline_of_ones_own_covers_its_ring():
@@ -57,3 +63,26 @@ def test_the_recipe_of_schedules_is_a_config_that_can_run():
     exec(recipe, scope)
     check(scope["config"])
     assert len(scope["config"].schedules) == 3
+
+
+@pytest.mark.parametrize("recipe", blocks("python", RECIPES), ids=lambda recipe: recipe.splitlines()[0])
+def test_a_recipe_is_a_config_that_traces(recipe):
+    config = base.get_config()
+
+    def both(**fields):
+        for player in config.optimizer.values():
+            player.update(fields)
+
+    before = flatten(config)
+    exec(recipe, {"config": config, "both": both})
+    assert flatten(config) != before or 'loss = "non_saturating"' in recipe
+    check(config)
+    game = build.make_game(config, (16, 16, 3), 4)
+    phases = build.make_alternation(config)
+    size = (batches_per_step(phases), config.batch_size)
+    batch = {"image": np.zeros((*size, 16, 16, 3), np.uint8), "label": np.zeros(size, np.int32)}
+    state = jax.eval_shape(partial(steps.init_state, game), batch, jax.random.key(0))
+    after, metrics = jax.eval_shape(build.make_train_step(config, game), state, batch, jax.random.key(0))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    weighted = [*build.make_penalties(config), *build.make_term_weights(config)]
+    assert all(any(name in metric for metric in metrics) for name in weighted)

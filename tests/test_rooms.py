@@ -39,7 +39,7 @@ ROOMS = {
     "observation": {"data", "metrics", "pictures", "report", "sampling"},
     # The door, where a config stops, and the loop.
     "rules": {"alternation", "augment", "losses", "models", "parallel", "penalties", "tasks"},
-    "relations": {"alternation", "penalties", "rules", "schedules"},
+    "relations": {"alternation", "losses", "penalties", "rules", "schedules"},
     "config": {"data", "models", "relations", "rules"},
     "build": {
         "alternation", "augment", "config", "data", "losses", "models", "penalties", "relations",

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from jaxgan import augment, losses, schedules, steps, updates
 from jaxgan.alternation import Phase
@@ -128,9 +129,10 @@ def test_lecam_remembers_the_logits():
 @pytest.mark.parametrize("parts", [2, 3, 6])
 def test_accumulated_gradients_are_those_of_the_large_batch(parts):
     each = {name: PENALTIES[name]._replace(weight=0.1) for name in ("r1", "wgan_gp", "lecam", "path_length")}
-    whole, _ = train(make_game(penalties=each), 3)
-    cut, _ = train(make_game(penalties=each, accumulate=parts), 3)
-    chex.assert_trees_all_close(cut, whole, rtol=1e-4, atol=1e-6)
+    with jax.enable_x64(True):
+        whole, _ = train(make_game(penalties=each), 3)
+        cut, _ = train(make_game(penalties=each, accumulate=parts), 3)
+    chex.assert_trees_all_close(cut, whole, rtol=1e-6, atol=1e-6)
 
 
 def test_a_batch_that_cannot_be_cut_is_refused():
@@ -174,6 +176,27 @@ def test_p_follows_the_discriminator_or_its_schedule():
     state, metrics = train(make_game(augmentation=augment.scheduled(pipeline, line)), 3)
     assert float(metrics["p/d"]) == pytest.approx(0.2)
     assert float(state.augmentation.p) == pytest.approx(0.3)
+    game = make_game(augmentation=augment.scheduled(pipeline, line))
+    step = steps.make_train_step(game, alternation=[Phase("discriminator", 3)])
+    batch = jax.tree.map(lambda x: np.repeat(x, 3, axis=0), make_batch())
+    state, _ = jax.jit(step)(start(game), batch, KEY)
+    assert float(state.augmentation.p) == pytest.approx(0.3)  # of three batches
+
+
+def test_p_does_not_follow_an_offset_of_logits_that_mean_something_only_in_pairs():
+    class Shifted(nn.Module):
+        offset: float
+
+        @nn.compact
+        def __call__(self, images, labels=None, *, train):
+            return mlp.Discriminator(width=8, depth=1)(images, train=train) + self.offset
+
+    controller = augment.adaptive(augment.make_augment("b"), p=0.5, target=0.0, kimg=0.5)
+    ends = []
+    for offset in (-50.0, 0.0, 50.0):
+        game = make_game(discriminator=Shifted(offset), loss=losses.relativistic, augmentation=controller)
+        ends.append(float(train(game, 12)[0].augmentation.p))
+    assert ends[0] == ends[1] == ends[2] != 0.5
 
 
 def test_the_generator_learns_from_the_best_fakes():
@@ -279,17 +302,76 @@ def test_a_heads_parameters_learn():
 def test_penalties_of_each_example_are_refused_where_a_discriminator_mixes_them():
     mixing = dcgan.Discriminator(SHAPE, width=4, smallest=2, norm="batch")
     by_example = {name for name, penalty in PENALTIES.items() if penalty.by_example}
-    assert by_example == {"r1", "r2", "approximate_r1", "approximate_r2", "wgan_gp", "dragan"}
+    of_critic = {"r1", "r2", "approximate_r1", "approximate_r2", "wgan_gp", "dragan"}
+    assert by_example == {*of_critic, "path_length"}
     for name in PENALTIES:
         game = make_game(discriminator=mixing, penalties={"mine": PENALTIES[name]})
-        if name in by_example:
-            with pytest.raises(ValueError, match="'mine' needs the gradient of each example's own logit"):
+        if name in of_critic:
+            with pytest.raises(ValueError, match=r"'mine' needs .* each example by itself, and the discrim"):
                 jax.eval_shape(partial(steps.init_state, game), make_batch(), KEY)
         else:
             jax.eval_shape(partial(steps.init_state, game), make_batch(), KEY)
     spectral = dcgan.Discriminator(SHAPE, width=4, smallest=2, norm="spectral")
     game = make_game(discriminator=spectral, penalties={"r1": PENALTIES["r1"]})
     jax.eval_shape(partial(steps.init_state, game), make_batch(), KEY)  # has statistics, but mixes nothing
+    normalising = dcgan.Generator(SHAPE, width=4, smallest=2)
+    game = make_game(generator=normalising, penalties={"path_length": PENALTIES["path_length"]})
+    with pytest.raises(ValueError, match="by itself, and the generator's batch normalisation"):
+        jax.eval_shape(partial(steps.init_state, game), make_batch(), KEY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"penalties": {"r1": PENALTIES["r1"]._replace(player="critic")}}, "'r1' is of the player 'critic'"),
+        ({"penalties": {"r1": PENALTIES["r1"]._replace(every=0)}}, "every 0 steps; expected .* 1 or more"),
+        ({"penalties": {"r1": PENALTIES["r1"]._replace(weight=-9)}}, "weight of 'r1' is -9, expected a num"),
+        ({"term_weights": {"size": float("nan")}}, "weight of 'size' is nan, expected a number"),
+        ({"top_k": 1.5}, "top_k is 1.5, expected a share"),
+        ({"accumulate": 0}, "accumulate is 0, expected 1 or more"),
+        ({"accumulate": 2, "top_k": 0.5}, "the loss compares a batch's examples, which parts"),
+        ({"accumulate": 2, "loss": losses.dual_contrastive}, "the loss compares a batch's examples"),
+        ({"accumulate": 2, "loss": losses.relativistic_average}, "the loss compares a batch's examples"),
+    ],
+)
+def test_a_game_that_cannot_be_is_refused(changes, message):
+    game = make_game(**changes)
+    with pytest.raises(ValueError, match=message):
+        steps.make_train_step(game)
+    with pytest.raises(ValueError, match=message):
+        steps.init_state(game, make_batch(), KEY)
+
+
+def test_a_conditional_task_says_that_labels_are_missing():
+    game = make_game(task=synthesis.make_task(4, conditional=True))
+    with pytest.raises(ValueError, match=r"needs batches with 'label'; this one has \['image'\]"):
+        steps.init_state(game, make_batch(), KEY)
+
+
+def test_lazy_penalties_take_logits_of_16_bits():
+    class Coarse(nn.Module):
+        @nn.compact
+        def __call__(self, images, labels=None, *, train):
+            return nn.Dense(1, dtype=jnp.bfloat16)(images.reshape(len(images), -1))[:, 0]
+
+    lazy = {name: p._replace(every=4) for name, p in PENALTIES.items() if p.player == "discriminator"}
+    _, metrics = train(make_game(discriminator=Coarse(), penalties=lazy), 2)
+    assert all(metrics[f"penalty_{name}/d"] == 0 for name in lazy)
+
+
+def test_accumulation_takes_no_more_memory():
+    """The gradients' sum is carried from part to part, and not all parts' gradients to the end."""
+    generator, discriminator = (
+        kind(width=512) for kind in (partial(mlp.Generator, SHAPE), mlp.Discriminator)
+    )
+
+    def temporary(parts):
+        game = make_game(generator=generator, discriminator=discriminator, accumulate=parts)
+        state = jax.eval_shape(partial(steps.init_state, game), make_batch(24), KEY)
+        step = jax.jit(steps.make_train_step(game))
+        return step.lower(state, make_batch(24), KEY).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary(12) < 1.25 * temporary(3)
 
 
 def test_logits_of_two_shapes_are_refused():

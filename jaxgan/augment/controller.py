@@ -27,12 +27,13 @@ def start_controller(p: float = 0.0) -> Controller:
     return Controller(jnp.array(p, jnp.float32), jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
 
 
-def sign_mean(logits: jax.Array, *, boundary: float = 0.0) -> jax.Array:
+def sign_mean(logits: jax.Array, *, boundary: jax.Array | float = 0.0) -> jax.Array:
     """E[sign(D(x))] of real images, the signal of overfitting r_t: [], float32, in [-1, 1].
 
     Args:
       logits: of real images as the discriminator was trained on them, [B] or [B,h,w].
-      boundary: the logit at which the discriminator is undecided, `Loss.boundary`.
+      boundary: the logit at which the discriminator is undecided, `Loss.boundary`; where a loss has none, for
+        its logits mean something only next to each other, the fakes' logits (not in the paper).
 
     Source: Karras et al. 2020 (limited data), eq. 1.
     """

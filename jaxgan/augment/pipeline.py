@@ -22,7 +22,7 @@ OPERATIONS = {
 }
 
 POLICIES = {
-    "ada": "bgc",  # Karras et al. 2020, section 2.2: what their further experiments use
+    "ada": "bgc",  # Karras et al. 2020, section 2.3: what their further experiments use
     "ada_all": "bgcfno",
     "diffaugment": "CTO",  # Zhao et al. 2020; theirs is p = 1
 }

@@ -17,19 +17,25 @@ class Augmentation(NamedTuple):
     Attributes:
       apply: (images, keys, p=p) -> images.
       init: () -> the controller before the first step.
-      control: (controller, r, images, batch) -> the controller after a batch: `r` [] is the mean sign of the
-        discriminator's logits of its reals, `images` [] were shown before it, `batch` are in it.
+      observe: (controller, r, batch) -> the controller after a batch of so many images, on all devices;
+        `r` [] is the mean sign of the discriminator's logits of its reals.
+      advance: (controller, images) -> the controller after a training step, `images` [] shown so far.
     """
 
     apply: Augment
     init: Callable[[], Controller]
-    control: Callable[[Controller, jax.Array, jax.Array, int], Controller]
+    observe: Callable[[Controller, jax.Array, int], Controller]
+    advance: Callable[[Controller, jax.Array], Controller]
+
+
+def _stay(controller: Controller, *_: object) -> Controller:
+    return controller
 
 
 def fixed(augment: Augment, p: float) -> Augmentation:
     """The same p throughout. Raises ValueError for a p outside [0, 1]."""
     start_controller(p)
-    return Augmentation(augment, partial(start_controller, p), lambda controller, *_: controller)
+    return Augmentation(augment, partial(start_controller, p), observe=_stay, advance=_stay)
 
 
 def scheduled(augment: Augment, p: Callable[[jax.Array], jax.Array]) -> Augmentation:
@@ -41,17 +47,17 @@ def scheduled(augment: Augment, p: Callable[[jax.Array], jax.Array]) -> Augmenta
     def init() -> Controller:
         return start_controller()._replace(p=value(jnp.zeros(())))
 
-    def control(controller: Controller, r: jax.Array, images: jax.Array, batch: int) -> Controller:
-        return controller._replace(p=value(images + batch))
+    def advance(controller: Controller, images: jax.Array) -> Controller:
+        return controller._replace(p=value(images))
 
-    return Augmentation(augment, init, control)
+    return Augmentation(augment, init, observe=_stay, advance=advance)
 
 
 def adaptive(augment: Augment, *, p: float = 0.0, target: float = 0.6, kimg: float = 500.0) -> Augmentation:
     """ADA: p from `p` on by what `controller.adapt` says, which also says what it raises."""
     adapt(start_controller(p), jnp.zeros(()), images=1, target=target, kimg=kimg)
 
-    def control(controller: Controller, r: jax.Array, images: jax.Array, batch: int) -> Controller:
+    def observe(controller: Controller, r: jax.Array, batch: int) -> Controller:
         return adapt(controller, r, images=batch, target=target, kimg=kimg)
 
-    return Augmentation(augment, partial(start_controller, p), control)
+    return Augmentation(augment, partial(start_controller, p), observe=observe, advance=_stay)

@@ -132,7 +132,7 @@ class Discriminator(nn.Module):
                     axis_name=self.axis_name,
                 )(x)
             x = nn.leaky_relu(x, SLOPE)
-            grids.append(x)
+            grids.append(x.astype(images.dtype))
         x = x.astype(images.dtype)
         flat, pooled = x.reshape(len(x), -1), jnp.sum(x, axis=(1, 2))
         logits = layer(nn.Dense(1, kernel_init=normal), flat)[:, 0]

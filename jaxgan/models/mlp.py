@@ -71,7 +71,7 @@ class Discriminator(nn.Module):
         x, hidden = images.reshape(len(images), -1), list[jax.Array]()
         for _ in range(self.depth):
             x = nn.leaky_relu(nn.Dense(self.width, dtype=self.dtype)(x), 0.2)
-            hidden.append(x)
+            hidden.append(x.astype(images.dtype))
         x = x.astype(images.dtype)
         logits = nn.Dense(1)(x)[:, 0]
         codes = layers.one_hot_labels(labels, self.num_classes)

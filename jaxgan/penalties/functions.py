@@ -238,6 +238,8 @@ def orthogonal(kernel: jax.Array) -> jax.Array:
     Source: Brock et al. 2019 (BigGAN), eq. 3, beta = 1.
     """
     flat = kernel.reshape(-1, kernel.shape[-1])
+    if flat.shape[0] < flat.shape[1]:  # ||W^T W|| = ||W W^T||, which is the smaller one
+        return jnp.sum((flat @ flat.T) ** 2) - jnp.sum(jnp.sum(flat**2, axis=0) ** 2)
     gram = flat.T @ flat
     return jnp.sum((gram - jnp.diag(jnp.diag(gram))) ** 2)
 

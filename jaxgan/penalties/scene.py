@@ -60,8 +60,8 @@ class Penalty(NamedTuple):
       every: training steps from one time to the next that it is taken, then as many times as heavily.
         Source: Karras et al. 2020 (StyleGAN2), appendix B, lazy regularisation.
       memory: what `function` is given the first time, a pytree of numbers; averaged over devices.
-      by_example: it needs the gradient, or the logit, of each example by itself, which a discriminator that
-        mixes examples does not have.
+      by_example: it needs the gradient, or the logit, of each example by itself, which a player that mixes
+        examples does not have.
     """
 
     function: Callable[[Scene, Any], tuple[jax.Array, Any]]
@@ -130,7 +130,7 @@ PENALTIES: Mapping[str, Penalty] = {
         _forgetful(lambda scene: consistency(scene.critic(scene.fake), scene.critic(_nearby(scene))))
     ),
     "diversity": Penalty(_forgetful(lambda scene: diversity(scene.fake, _nearby(scene))), "generator"),
-    "path_length": Penalty(_path_length, "generator", memory=0.0),
+    "path_length": Penalty(_path_length, "generator", memory=0.0, by_example=True),
     "orthogonal_generator": Penalty(_forgetful(lambda scene: orthogonal_kernels(scene.params)), "generator"),
     "orthogonal_discriminator": Penalty(_forgetful(lambda scene: orthogonal_kernels(scene.params))),
 }

@@ -121,6 +121,8 @@ def make_task(
 
     def prepare(batch: Mapping[str, jax.Array], keys: jax.Array) -> Example:
         latent_keys, transform_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        if conditional and "label" not in batch:
+            raise ValueError(f"A conditional task needs batches with 'label'; this one has {sorted(batch)}.")
         labels = batch["label"] if conditional else None
         given = Given(draw_latents(latent_keys, latent_size, codes), labels)
         return Example(given=given, real=transform(batch["image"], transform_keys))

@@ -1,0 +1,62 @@
+"""What benchmarks count with: their own measurements are too slow for tests."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxgan import config
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read(images):
+    """The digit that an image says it is, in its first pixel."""
+    return images[:, 0, 0, 0].astype(int)
+
+
+def digits(count):
+    images = np.zeros((count, 28, 28, 1), np.uint8)
+    images[:, 0, 0, 0] = np.arange(count) % 10
+    return images
+
+
+def test_modes_of_stacked_digits_are_counted():
+    stacked_mnist = load("stacked_mnist")
+    every = np.stack(np.unravel_index(np.arange(1000), (10, 10, 10)), axis=-1)
+    stacks = np.zeros((1000, 28, 28, 3), np.uint8)
+    stacks[:, 0, 0] = every
+    assert stacked_mnist.count_modes(stacks, read) == (1000, pytest.approx(0.0))
+    assert stacked_mnist.count_modes(stacks[:10], read) == (10, pytest.approx(np.log(100)))
+    twice = np.concatenate([stacks[:2], stacks[:1], stacks[:1]])  # shares 3/4 and 1/4
+    expected = 0.75 * np.log(750) + 0.25 * np.log(250)
+    assert stacked_mnist.count_modes(twice, read) == (2, pytest.approx(expected))
+
+
+def test_stacks_are_of_three_random_digits():
+    stacks = load("stacked_mnist").stack(digits(50), 3000)
+    assert stacks.shape == (3000, 28, 28, 3) and stacks.dtype == np.uint8
+    said = stacks[:, 0, 0].astype(int)
+    assert np.bincount(said.ravel(), minlength=10).min() > 750
+    assert np.abs(np.corrcoef(said.T) - np.eye(3)).max() < 0.06
+
+
+def test_the_config_of_stacked_mnist_can_run():
+    config.check(load("stacked_mnist").get_config())
+
+
+def test_points_near_a_centre_are_good_and_a_tenth_of_a_share_covers_it():
+    toy = load("toy_modes")
+    centres, deviation = np.array([[0.0, 0.0], [1.0, 0.0]]), 0.1
+    samples = np.array([[0.0, 0.0]] * 90 + [[0.29, 0.0]] * 3 + [[0.31, 0.0]] * 3 + [[1.0, 0.2]] * 4)
+    assert toy.judge(samples, centres, deviation) == (1.0, pytest.approx(0.97))
+    assert toy.judge(samples[10:], centres, deviation)[0] == 1.0
+    assert toy.judge(np.repeat(centres, [8, 2], axis=0), centres, deviation) == (2.0, 1.0)
