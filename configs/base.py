@@ -43,9 +43,19 @@ def get_config() -> ConfigDict:
     config.accumulate = 1
 
     config.data = ConfigDict()
-    config.data.source = "tfds:digits"  # tfds:NAME, any image set that TFDS has prepared
-    config.data.split = "train"  # TFDS syntax: train, test, train[:80%]
-    config.data.data_dir = ""  # where TFDS keeps its sets; empty: its default
+    config.data.source = "tfds:digits"  # tfds:NAME, folder:PATH, arrays:FILE.npz, ...: see jaxgan.data
+    config.data.split = "train"  # train, test, train[:80%]
+    config.data.data_dir = ""  # where TFDS keeps its sets, and converted files go; empty: its default
+    config.data.size = ()  # (height, width) that images are brought to; empty: all have one size
+    config.data.fit = "crop"  # other aspects: crop (at the middle), pad, or stretch
+    config.data.filter = "lanczos"  # of resizing, antialiased: lanczos, bicubic, bilinear, box; or nearest
+    config.data.channels = 0  # 1 grey, 2 with alpha, 3 colour, 4 with alpha; 0: as many as needed
+    config.data.background = ()  # (red, green, blue) under transparent images; empty: keep alpha
+    config.data.input_size = ()  # the same of inputs and masks; empty: the images'
+    config.data.input_half = "left"  # of pictures with two sides, the input's
+    config.data.labels = "classes"  # classes, or of a mixture its domains
+    config.data.strict = False  # refuse broken files, instead of leaving them out
+    config.data.prepare = True  # convert files once, and read the result from then on
     config.data.flip = False  # flip images left to right with probability 1/2
     config.data.placement = "auto"  # device, host, or by size
 

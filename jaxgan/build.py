@@ -39,6 +39,30 @@ def make_task(config: Config) -> Task:
     )
 
 
+def open_source(config: Config, *, progress: bool = False) -> data.Source:
+    """The images that a config names.
+
+    Raises:
+      DataError: they cannot be used.
+    """
+    fields = config.data
+    layout = data.Layout(
+        tuple(fields.size), fields.fit, fields.filter, fields.channels, tuple(fields.background)
+    )
+    source = data.open_source(
+        fields.source,
+        split=fields.split,
+        data_dir=fields.data_dir or None,
+        layout=layout,
+        input_layout=layout._replace(size=tuple(fields.input_size) or layout.size),
+        input_half=fields.input_half,
+        strict=fields.strict,
+        prepare=fields.prepare,
+        progress=progress,
+    )
+    return data.by_domain(source) if fields.labels == "domains" else source
+
+
 def make_codes(config: Config) -> synthesis.Codes:
     """InfoGAN's codes among the latents."""
     return synthesis.Codes(tuple(config.model.codes.categorical), config.model.codes.continuous)

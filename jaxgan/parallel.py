@@ -5,7 +5,7 @@ Three runners execute the same step. `jit` lets XLA partition the computation of
 that. The state is replicated, the batch is split along its examples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -139,6 +139,15 @@ def make_runner(
         else partial(_split, split),
         replicated=replicated,
     )
+
+
+def ahead(items: Iterator[Any], place: Callable[[Any], Any]) -> Iterator[Any]:
+    """Items placed on the devices, one ahead of their use: the next moves while this one is computed on."""
+    following = place(next(items))
+    for item in items:
+        current, following = following, place(item)
+        yield current
+    yield following
 
 
 def _replicate(sharding: NamedSharding, tree: Any) -> Any:

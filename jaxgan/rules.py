@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxgan import parallel
+from jaxgan import data, parallel
 from jaxgan.alternation import PLAYERS
 from jaxgan.augment import OPERATIONS, POLICIES, make_augment
 from jaxgan.losses import LOSSES
@@ -61,6 +61,11 @@ def _is_policy(value: str) -> bool:
 ANY_TEXT = Rule(str, lambda value: True, "a text")
 TRUTH = Rule(bool, lambda value: True, "True or False")
 PENALTY_NAMES = (*PENALTIES, "consistency", "balanced_consistency")  # the last two need an augmentation
+SIZE = Rule(
+    tuple,
+    lambda value: len(value) in (0, 2) and all(type(v) is int and v >= 1 for v in value),
+    "(height, width) or ()",
+)
 MEASURES = ("distance/sliced_wasserstein",)  # what `observation.measure` returns
 ROWS = 16  # classes that a grid of samples shows when the config names none
 
@@ -84,9 +89,27 @@ RULES: dict[str, Rule] = {
     "steps": integer(1),
     "batch_size": integer(1),
     "accumulate": integer(1),
-    "data.source": Rule(str, lambda value: value.startswith("tfds:"), "'tfds:NAME', such as 'tfds:digits'"),
+    "data.source": Rule(
+        str,
+        lambda value: value.partition(":")[0] in data.SCHEMES and value.partition(":")[2] != "",
+        "'tfds:NAME', 'folder:PATH', 'arrays:FILE.npz' or another that jaxgan.data.open_source knows",
+    ),
     "data.split": Rule(str, bool, "a split, such as 'train' or 'train[:80%]'"),
     "data.data_dir": ANY_TEXT,
+    "data.size": SIZE,
+    "data.fit": one_of(*data.FITS),
+    "data.filter": one_of(*data.FILTERS),
+    "data.channels": integer(0, 4),
+    "data.background": Rule(
+        tuple,
+        lambda value: len(value) in (0, 3) and all(type(v) is int and 0 <= v <= 255 for v in value),
+        "(red, green, blue) from 0 to 255, or ()",
+    ),
+    "data.input_size": SIZE,
+    "data.input_half": one_of("left", "right"),
+    "data.labels": one_of("classes", "domains"),
+    "data.strict": TRUTH,
+    "data.prepare": TRUTH,
     "data.flip": TRUTH,
     "data.placement": one_of("auto", "device", "host"),
     "model.family": one_of("dcgan", "mlp"),
@@ -155,4 +178,13 @@ SCHEDULED = {
 }
 
 # Fields that do not move a single weight: a run may be resumed under others.
-FREE = ("data.data_dir", "data.placement", "parallel.", "log.", "sample.", "checkpoint.")
+FREE = (
+    "data.data_dir",
+    "data.placement",
+    "data.prepare",
+    "data.strict",
+    "parallel.",
+    "log.",
+    "sample.",
+    "checkpoint.",
+)

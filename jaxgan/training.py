@@ -69,8 +69,7 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
     """
     configs.check(config)
     if source is None:
-        where = config.data.data_dir or None
-        source = data.open_source(config.data.source, split=config.data.split, data_dir=where)
+        source = build.open_source(config, progress=True)
     configs.check_source(config, source)
     devices = parallel.devices()
     configs.check_devices(config, len(devices), jax.process_count())
@@ -147,10 +146,9 @@ def train(
             if primary and step == 0:
                 album.add(step, setup.sampler(state))
             resident = setup.runner.replicate(setup.stream.resident)
-            chunks = setup.stream.iterate(step)
+            chunks = parallel.ahead(setup.stream.iterate(step), setup.runner.split)
             while step < config.steps and not stop:
-                chunk = setup.runner.split(next(chunks))
-                state, metrics = setup.runner.run(state, resident, chunk, setup.key)
+                state, metrics = setup.runner.run(state, resident, next(chunks), setup.key)
                 step += config.parallel.steps_per_call
                 stop = interrupts.agreed()
                 due = {

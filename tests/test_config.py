@@ -135,7 +135,7 @@ WRONG = [
     ("checkpoint__best_mode", "low", "best_mode is 'low', expected one of 'min', 'max'"),
     ("checkpoint__best_metric", "fid", "best_metric is 'fid', expected one of '', 'distance/sliced"),
     # texts, truths, tuples
-    ("data__source", "digits", "data.source is 'digits', expected 'tfds:NAME', such as 'tfds:digits'"),
+    ("data__source", "digits", "data.source is 'digits', expected 'tfds:NAME', 'folder:PATH', 'arrays"),
     ("data__split", "", "data.split is '', expected a split, such as 'train'"),
     ("data__data_dir", None, "data.data_dir is None, expected a text"),
     ("data__flip", 1, "data.flip is 1, expected True or False"),

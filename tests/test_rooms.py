@@ -38,7 +38,7 @@ ROOMS = {
     "report": {"files", "pictures"},
     "observation": {"data", "metrics", "pictures", "report", "sampling"},
     # The door, where a config stops, and the loop.
-    "rules": {"alternation", "augment", "losses", "models", "parallel", "penalties", "tasks"},
+    "rules": {"alternation", "augment", "data", "losses", "models", "parallel", "penalties", "tasks"},
     "relations": {"alternation", "losses", "penalties", "rules", "schedules"},
     "config": {"data", "models", "relations", "rules"},
     "build": {
@@ -52,6 +52,7 @@ ROOMS = {
     },
     "preview": {"config", "data", "report", "state", "steps", "training"},
     "command": {"config"},
+    "cli": {"data", "models", "pictures"},
 }  # fmt: skip
 PURE = {
     "shapes", "losses", "terms", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation",

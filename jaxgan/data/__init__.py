@@ -1,18 +1,41 @@
-"""Images from TFDS or memory, in batches that are a pure function of (seed, step)."""
+"""Images from TFDS sets, files or memory, in batches that are a pure function of (seed, step)."""
 
-from jaxgan.data.sources import DataError, Source, from_arrays, open_source
+from jaxgan.data.fitting import FILTERS, FITS, Layout
+from jaxgan.data.mixtures import by_domain, mix
+from jaxgan.data.opening import SCHEMES, open_source
+from jaxgan.data.sources import DataError, Source, from_arrays
 from jaxgan.data.stream import Stream, batch_indices, make_stream
-from jaxgan.data.transforms import random_flip, to_float, to_uint8
+from jaxgan.data.transforms import (
+    centre_crop,
+    downscale,
+    pad,
+    random_crop,
+    random_flip,
+    resize,
+    to_float,
+    to_uint8,
+)
 
 __all__ = [
+    "FILTERS",
+    "FITS",
+    "SCHEMES",
     "DataError",
+    "Layout",
     "Source",
     "Stream",
     "batch_indices",
+    "by_domain",
+    "centre_crop",
+    "downscale",
     "from_arrays",
     "make_stream",
+    "mix",
     "open_source",
+    "pad",
+    "random_crop",
     "random_flip",
+    "resize",
     "to_float",
     "to_uint8",
 ]

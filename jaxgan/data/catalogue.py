@@ -2,35 +2,30 @@
 
 import contextlib
 import difflib
-import io
 import logging
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import constants, naming, read_only_builder, registered
 from tensorflow_datasets.core.utils import file_utils
 
+from jaxgan.data.decoding import decode, inspect
 from jaxgan.data.digits import Digits
-from jaxgan.data.sources import Arrays, DataError, Source, fingerprint_of, from_arrays
+from jaxgan.data.fitting import Layout, fit
+from jaxgan.data.records import source_of
+from jaxgan.data.shapes import Shapes
+from jaxgan.data.sources import DataError, Source
 
-MEMORY_LIMIT_BYTES = 2**30  # sets up to this size, decoded, are decoded into memory when opened
-FINGERPRINT_SAMPLES = 64  # examples that stand for a larger set in its fingerprint
-OWN_SETS = {"digits": Digits}  # prepared when first opened
+OWN_SETS: dict[str, Any] = {"digits": Digits, "shapes": Shapes}  # prepared when first opened
 
 _FORMAT = "array_record"
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_MAX_PIXELS = 2**26  # of an image, 8192 x 8192
-_THREADS = 8  # that decode a set into memory, _CHUNK examples at a time
-_CHUNK = 256
 
 
-def open_tfds(name: str, *, split: str, data_dir: str | os.PathLike[str] | None) -> Source:
+def open_tfds(name: str, *, split: str, layout: Layout, data_dir: str | os.PathLike[str] | None) -> Source:
     """Opens a TFDS set; `jaxgan.data.open_source` documents the arguments and the errors.
 
     The images are the top-level `features.Image`, the labels the top-level `features.ClassLabel`;
@@ -48,20 +43,20 @@ def open_tfds(name: str, *, split: str, data_dir: str | os.PathLike[str] | None)
         )
     records = _open_records(builder, name, split)
     title = f"tfds:{builder.info.full_name}:{split}"
-    examples = _Examples.of(title, records, builder.info.features)
-    size = len(records) * int(np.prod(examples.shape))
-    if size <= MEMORY_LIMIT_BYTES:
-        arrays = examples.read_all()
-        return from_arrays(arrays["image"], arrays.get("label"), classes=examples.classes or None, name=title)
-    samples = np.linspace(0, len(records) - 1, FINGERPRINT_SAMPLES).astype(int)
-    about = {"name": builder.info.full_name, "split": split, "length": len(records)}
-    return Source(
-        name=title,
-        image_shape=examples.shape,
-        classes=examples.classes,
-        fingerprint=fingerprint_of(examples.read(samples), about),
+    examples = _Examples.of(title, records, builder.info.features, layout)
+    return source_of(
+        title,
+        examples.read,
         length=len(records),
-        read=examples.read,
+        shapes={"image": examples.shape},
+        dtypes={"image": examples.dtype},
+        classes=examples.classes,
+        about={
+            "name": builder.info.full_name,
+            "split": split,
+            "length": len(records),
+            "layout": [*layout],
+        },
     )
 
 
@@ -73,50 +68,45 @@ class _Examples:
     records: Sequence[dict] = field(repr=False)
     image: str  # name of the feature
     label: str | None
-    shape: tuple[int, int, int]
     classes: tuple[str, ...]
+    dtype: np.dtype
+    layout: Layout  # complete
+    sized: bool  # asked for; else all images are to have the first one's size
 
     @classmethod
-    def of(cls, title: str, records: Any, features: Any) -> "_Examples":
+    def of(cls, title: str, records: Any, features: Any, layout: Layout) -> "_Examples":
         image, label = _image_feature(title, features), _label_feature(title, features)
-        channels = features[image].shape[-1]
-        height, width = _decode(records[0][image], channels, f"{title}: example 0").shape[:2]
+        channels = features[image].shape[-1] - bool(layout.background and features[image].shape[-1] == 4)
+        header = inspect(records[0][image], name=f"{title}: example 0")
+        complete = layout._replace(
+            size=layout.size or (header.height, header.width), channels=layout.channels or channels
+        )
         classes = () if label is None else _class_names(features[label])
-        return cls(title, records, image, label, (height, width, channels), classes)
+        dtype = np.dtype(features[image].np_dtype)
+        return cls(title, records, image, label, classes, dtype, complete, bool(layout.size))
 
-    def read(self, indices: np.ndarray) -> Arrays:
-        images = np.empty((len(indices), *self.shape), np.uint8)
-        labels = np.empty(len(indices), np.int32)
-        for row, index in enumerate(indices.tolist()):
-            record = self.records[index]
-            name = f"{self.title}: example {index}"
-            images[row] = self._checked(_decode(record[self.image], self.shape[-1], name), index)
-            if self.label is not None:
-                labels[row] = self._checked_label(record[self.label], index)
-        return {"image": images} | ({} if self.label is None else {"label": labels})
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.layout.size, self.layout.channels)
 
-    def read_all(self) -> Arrays:
-        count = len(self.records)
-        empty = self.read(np.arange(0))
-        whole = {key: np.empty((count, *x.shape[1:]), x.dtype) for key, x in empty.items()}
+    def read(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+        records = self.records.__getitems__(indices)  # type: ignore[attr-defined]
+        return map(self._made, indices, records)
 
-        def fill(start: int) -> None:
-            stop = min(start + _CHUNK, count)
-            for key, value in self.read(np.arange(start, stop)).items():
-                whole[key][start:stop] = value
-
-        with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-            list(pool.map(fill, range(0, count, _CHUNK)))
-        return whole
-
-    def _checked(self, image: np.ndarray, index: int) -> np.ndarray:
-        if image.shape != self.shape:
+    def _made(self, index: int, record: dict[str, Any]) -> dict[str, Any]:
+        name = f"{self.title}: example {index}"
+        pixels = decode(record[self.image], name=name)
+        if not self.sized and pixels.shape[:2] != self.layout.size:
             raise DataError(
-                f"{self.title}: images vary in size: example {index} is {image.shape[:2]}, "
-                f"expected {self.shape[:2]} as example 0 is (height, width). Resizing is not "
-                "offered yet: prepare the set with images of one size."
+                f"{self.title}: images vary in size: example {index} is {pixels.shape[:2]}, expected "
+                f"{self.layout.size} as example 0 is (height, width). Set data.size to (height, width)."
             )
-        return image
+        if pixels.dtype != self.dtype:
+            raise DataError(f"{name} is {pixels.dtype}, and the set says {self.dtype}; prepare it again.")
+        example = {"image": fit(pixels, self.layout)}
+        if self.label is None:
+            return example
+        return example | {"label": self._checked_label(record[self.label], index)}
 
     def _checked_label(self, label: int, index: int) -> int:
         if not 0 <= label < len(self.classes):
@@ -125,20 +115,6 @@ class _Examples:
                 f"{len(self.classes) - 1}. Choose a split whose examples are all labelled."
             )
         return label
-
-
-def _decode(data: bytes, channels: int, name: str) -> np.ndarray:
-    """The pixels of a PNG or JPEG file, uint8 [H,W,C]; its size is known before any pixel is decoded."""
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > _MAX_PIXELS:
-                raise DataError(f"{name} is {image.width}x{image.height}, more than {_MAX_PIXELS:,} pixels.")
-            if image.mode[0] in "IF":
-                raise DataError(f"{name} has pixels of more than 8 bits ({image.mode}); prepare it as uint8.")
-            pixels = np.asarray(image.convert(_MODES[channels]))
-    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise DataError(f"{name} is no PNG or JPEG file that can be read ({error}).") from error
-    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def _of_type(features: Any, kind: type) -> list[str]:
@@ -155,10 +131,11 @@ def _image_feature(title: str, features: Any) -> str:
             f"{found or 'none'} among its features {sorted(features)}. Choose another set."
         )
     feature = features[key]
-    if feature.np_dtype != np.uint8 or feature.shape[-1] not in _MODES or len(feature.shape) != 3:
+    whole = feature.np_dtype in (np.uint8, np.uint16)
+    if not whole or feature.shape[-1] not in (1, 3, 4) or len(feature.shape) != 3:
         raise DataError(
             f"{title}: the feature {key!r} holds {np.dtype(feature.np_dtype)} images "
-            f"{feature.shape}, expected uint8 (H, W, C) with 1, 3 or 4 channels. "
+            f"{feature.shape}, expected uint8 or uint16 (H, W, C) with 1, 3 or 4 channels. "
             "Choose another set."
         )
     return key

@@ -1,9 +1,8 @@
-"""Sources: sets of uint8 images, with or without labels, that are read by index."""
+"""Sources: sets of images, with or without labels and what belongs to them, that are read by index."""
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +19,7 @@ class DataError(ValueError):
 class Source:
     """A fixed sequence of images that is read by index.
 
-    Made by `from_arrays` and `open_source`.
+    Made by `from_arrays` and `jaxgan.data.open_source`.
 
     Attributes:
         name: what was opened, for logs and reports.
@@ -30,7 +29,11 @@ class Source:
         length: number of examples.
         read: indices, int [M], each in [0, length) -> arrays as `gather` gives them.
         arrays: the whole set, {"image": uint8 [N,H,W,C], "label": int32 [N]}, where it is held in
-            memory; None where examples are decoded on demand.
+            memory; None where examples are decoded on demand. Images of more than 8 bits are uint16.
+        shapes: of what examples hold beside image and label, such as "input" and "mask" [H,W,C].
+        rows: of each example the row in `arrays`, where these are not in the examples' order.
+        others: sources of other domains, by name, whose examples are not paired with this one's.
+        domains: of a mixture: names of the sources, by "domain".
     """
 
     name: str
@@ -40,6 +43,15 @@ class Source:
     length: int
     read: Callable[[np.ndarray], Arrays] = field(repr=False)
     arrays: Arrays | None = field(default=None, repr=False)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    rows: np.ndarray | None = field(default=None, repr=False)
+    others: Mapping[str, "Source"] = field(default_factory=dict)
+    domains: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the images: uint8 or uint16."""
+        return self.gather([0])["image"].dtype
 
     def __len__(self) -> int:
         return self.length
@@ -51,7 +63,8 @@ class Source:
             indices: integers of any shape [...], each in [0, len(self)).
 
         Returns:
-            {"image": uint8 [...,H,W,C], "label": int32 [...]}; no "label" in an unlabelled set.
+            {"image": uint8 [...,H,W,C], "label": int32 [...]} and what `shapes` names; no "label" in an
+            unlabelled set.
 
         Raises:
             IndexError: for an index outside the set.
@@ -71,14 +84,16 @@ def from_arrays(
     labels: np.ndarray | Sequence[int] | None = None,
     *,
     classes: Sequence[str] | None = None,
+    extra: Mapping[str, np.ndarray] | None = None,
     name: str = "arrays",
 ) -> Source:
     """Makes a source of arrays. The images are not copied: leave them as they are afterwards.
 
     Args:
-        images: uint8 [N,H,W,C] with 1 to 4 channels, or uint8 [N,H,W], which become [N,H,W,1].
+        images: uint8 or uint16 [N,H,W,C] with 1 to 4 channels, or [N,H,W], which become [N,H,W,1].
         labels: integers [N] in [0, number of classes), or None.
         classes: a name for each class; without it the classes are "0" up to the largest label.
+        extra: what else belongs to each image, such as "input" or "mask", as images are.
         name: what to call the set in logs and errors.
 
     Returns:
@@ -96,6 +111,10 @@ def from_arrays(
             f"{name}: {len(classes)} class names were given without labels. "
             "Pass labels, or leave out classes."
         )
+    for key, values in (extra or {}).items():
+        arrays[key] = _checked_images(np.asarray(values), f"{name}: {key}")
+        if len(arrays[key]) != len(images):
+            raise DataError(f"{name}: {len(arrays[key])} of {key} for {len(images)} images; pair them.")
     arrays = {key: _read_only(value) for key, value in arrays.items()}
     return Source(
         name=name,
@@ -105,36 +124,8 @@ def from_arrays(
         length=len(images),
         read=lambda indices: {key: value[indices] for key, value in arrays.items()},
         arrays=arrays,
+        shapes={key: arrays[key].shape[1:] for key in extra or {}},
     )
-
-
-def open_source(spec: str, *, split: str = "train", data_dir: str | os.PathLike[str] | None = None) -> Source:
-    """Opens a set of images by name, without TensorFlow and without the network.
-
-    Args:
-        spec: "tfds:NAME", where NAME is a TFDS name with an optional config and version:
-            "tfds:mnist", "tfds:cifar10:3.0.2", "tfds:lsun/bedroom". The sets of this package
-            ("tfds:digits") are prepared when first opened; others must have been prepared as
-            array_record before.
-        split: a TFDS split; slices and sums work: "train[:80%]", "train+test".
-        data_dir: where TFDS keeps its sets; None is TFDS's own default ($TFDS_DATA_DIR, or
-            ~/tensorflow_datasets).
-
-    Returns:
-        A source. Sets of at most 1 GiB decoded are decoded into memory here, others in `gather`.
-
-    Raises:
-        DataError: for an unknown spec, name or split, a set that is not prepared or not as
-            array_record, and a set without images of one size.
-    """
-    scheme, _, name = spec.partition(":")
-    if scheme != "tfds" or not name:
-        raise DataError(
-            f"The data source {spec!r} is not known. Expected 'tfds:NAME', such as 'tfds:digits'."
-        )
-    from jaxgan.data import catalogue  # imports TFDS, which takes a second
-
-    return catalogue.open_tfds(name, split=split, data_dir=data_dir)
 
 
 def fingerprint_of(arrays: Arrays, about: dict[str, Any] | None = None) -> str:
@@ -147,9 +138,9 @@ def fingerprint_of(arrays: Arrays, about: dict[str, Any] | None = None) -> str:
 
 
 def _checked_images(images: np.ndarray, name: str) -> np.ndarray:
-    if images.dtype != np.uint8:
+    if images.dtype not in (np.uint8, np.uint16):
         raise DataError(
-            f"{name}: images are {images.dtype}, expected uint8 in [0, 255]. Floats in [-1, 1] are "
+            f"{name}: images are {images.dtype}, expected uint8 in [0, 255] or uint16. Floats in [-1, 1] are "
             "converted by jaxgan.data.to_uint8(images), floats in [0, 1] by "
             "np.round(images * 255).astype(np.uint8)."
         )

@@ -17,7 +17,7 @@ from jaxgan.data.sources import DataError, Source
 DEVICE_LIMIT_BYTES = 256 * 2**20  # sets up to this size are held on the device by placement="auto"
 PLACEMENTS = ("auto", "device", "host")
 
-Item = dict[str, np.ndarray]
+Item = dict[str, dict[str, np.ndarray]]
 
 
 class Stream(NamedTuple):
@@ -27,24 +27,26 @@ class Stream(NamedTuple):
     of the B examples of a batch.
 
     Attributes:
-        resident: arrays that every device holds for the whole run, {"image": uint8 [N,H,W,C],
-            "label": int32 [N]}; {} when batches come from the host. Pass it to jit as an argument.
+        resident: arrays that every device holds for the whole run, by the domain ("" is the source's
+            own): {"image": uint8 [N,H,W,C], "label": int32 [N]}; {} for those whose batches come from
+            the host. Pass it to jit as an argument.
         load: (resident, item or a part of it) -> batch, to be called under jit:
-            {"image": uint8 [...,H,W,C], "label": int32 [...]}. An item may be cut along its leading
-            axes before, as by `lax.scan`.
+            {"image": uint8 [...,H,W,C], "label": int32 [...]}, and what else examples hold; of another
+            domain its images, under its name. An item may be cut along its leading axes before, as
+            by `lax.scan`.
         iterate: start step, a multiple of S -> items from that step on, without end. Leaves are
-            NumPy [S,n,b,...]: {"index": int32} or {"image", "label"}.
+            NumPy [S,n,b,...], by domain: {"index": int32} or {"image", "label"}.
         fingerprint: what the batches depend on, JSON-able, to be stored with a checkpoint and
             compared: it is the same for each placement, S and number of processes.
     """
 
-    resident: dict[str, np.ndarray]
+    resident: dict[str, Any]
     load: Callable[[dict, dict], dict]
     iterate: Callable[[int], Iterator[Item]]
     fingerprint: dict[str, Any]
 
 
-def batch_indices(size: int, *, seed: int, step: int, shape: tuple[int, ...]) -> np.ndarray:
+def batch_indices(size: int, *, seed: int, step: int, shape: tuple[int, ...], domain: int = 0) -> np.ndarray:
     """Returns the indices of the examples that a step sees: a pure function of its arguments.
 
     The step takes the positions from step * prod(shape) on of an endless concatenation of
@@ -57,6 +59,7 @@ def batch_indices(size: int, *, seed: int, step: int, shape: tuple[int, ...]) ->
         seed: an integer in [0, 2**64).
         step: the step, 0 or more.
         shape: the shape of the result, such as (batches a step, examples a batch).
+        domain: of several sets, in [0, 256): each has an order of its own.
 
     Returns:
         int64 `shape`, each in [0, size).
@@ -74,14 +77,14 @@ def batch_indices(size: int, *, seed: int, step: int, shape: tuple[int, ...]) ->
     parts = []
     while position < stop:
         epoch, offset = divmod(position, size)
-        parts.append(_permutation(size, seed, epoch)[offset : offset + stop - position])
+        parts.append(_permutation(size, seed, epoch + (domain << 56))[offset : offset + stop - position])
         position += len(parts[-1])
     return np.concatenate(parts).reshape(shape)
 
 
-@functools.lru_cache(maxsize=4)
-def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
-    numbers = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(size)
+@functools.lru_cache(maxsize=8)
+def _permutation(size: int, seed: int, stream: int) -> np.ndarray:
+    numbers = np.random.Philox(key=np.array([seed, stream], np.uint64)).random_raw(size)
     order = np.argsort(numbers, kind="stable")
     order.flags.writeable = False
     return order
@@ -123,20 +126,29 @@ def make_stream(
     """
     _check_counts(batch_size, updates, steps_per_call, threads)
     _check_processes(batch_size, process_index, process_count)
-    on_device = _is_on_device(source, placement)
+    domains = {"": source, **source.others}
+    on_device = {name: _is_on_device(part, placement) for name, part in domains.items()}
     shape = (updates, batch_size)
     share = batch_size // process_count
     columns = slice(process_index * share, (process_index + 1) * share)
 
     def item(number: int) -> Item:
         steps = range(number * steps_per_call, (number + 1) * steps_per_call)
-        rows = [batch_indices(len(source), seed=seed, step=step, shape=shape) for step in steps]
-        index = np.stack(rows)[:, :, columns]
-        return {"index": index.astype(np.int32)} if on_device else source.gather(index)
+        made = {}
+        for domain, (name, part) in enumerate(domains.items()):
+            rows = [
+                batch_indices(len(part), seed=seed, step=step, shape=shape, domain=domain) for step in steps
+            ]
+            index = np.stack(rows)[:, :, columns]
+            if on_device[name]:
+                made[name] = {"index": (index if part.rows is None else part.rows[index]).astype(np.int32)}
+            else:
+                made[name] = part.gather(index)
+        return made
 
     return Stream(
-        resident=dict(source.arrays or {}) if on_device else {},
-        load=_load_by_index if on_device else _load_as_is,
+        resident={name: dict(part.arrays or {}) if on_device[name] else {} for name, part in domains.items()},
+        load=_load,
         iterate=functools.partial(_iterate, item, steps_per_call, threads),
         fingerprint=_fingerprint(source, seed, shape),
     )
@@ -158,13 +170,17 @@ def _iterate(
     return iter(numbers.map(item).to_iter_dataset(ahead))
 
 
-def _load_by_index(resident: dict, item: dict) -> dict:
-    index = jnp.asarray(item["index"])
+def _load(resident: dict, item: dict) -> dict:
+    """The source's own arrays by their names, and of other domains the images, by the domain's."""
+    parts = {name: _gathered(resident[name], part) for name, part in item.items()}
+    return parts.pop("") | {name: part["image"] for name, part in parts.items()}
+
+
+def _gathered(resident: dict, part: dict) -> dict:
+    if not resident:
+        return jax.tree.map(jnp.asarray, part)
+    index = jnp.asarray(part["index"])
     return {key: jnp.asarray(value)[index] for key, value in resident.items()}
-
-
-def _load_as_is(resident: dict, item: dict) -> dict:
-    return jax.tree.map(jnp.asarray, item)
 
 
 def _check_counts(batch_size: int, updates: int, steps_per_call: int, threads: int) -> None:
@@ -207,6 +223,7 @@ def _fingerprint(source: Source, seed: int, shape: tuple[int, int]) -> dict[str,
     first = batch_indices(len(source), seed=seed, step=0, shape=shape)
     return {
         "source": source.fingerprint,
+        **{name: part.fingerprint for name, part in source.others.items()},
         "length": len(source),
         "seed": int(seed),
         "batch_size": math.prod(shape),

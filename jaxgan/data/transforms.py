@@ -1,4 +1,4 @@
-"""Images between uint8 [0, 255] and float32 [-1, 1], and the random flip. Pure and jit-able."""
+"""Images between whole numbers and float32 [-1, 1], flips, crops and other sizes. Pure and jit-able."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from jaxgan.data.sources import DataError
 
 
 def to_float(images: Any) -> Any:
-    """Maps uint8 [0, 255] to float32 [-1, 1]; floats pass through as they are.
+    """Maps uint8 [0, 255], or uint16 [0, 65535], to float32 [-1, 1]; floats pass through as they are.
 
     Each value is one rounding of (2 x - 255) * (1/255), so that NumPy, plain JAX and jit agree bit
     for bit, 0 gives -1 and 255 gives 1.
 
     Args:
-        images: uint8 or floats of any shape, NumPy or JAX.
+        images: uint8, uint16 or floats of any shape, NumPy or JAX.
 
     Returns:
         An array of the same shape and library.
@@ -26,12 +26,13 @@ def to_float(images: Any) -> Any:
     """
     if jnp.issubdtype(images.dtype, jnp.floating):
         return images
-    if images.dtype != jnp.uint8:
+    if images.dtype not in (jnp.uint8, jnp.uint16):
         raise DataError(
-            f"to_float was given {images.dtype}, expected uint8 in [0, 255] or floats in [-1, 1]. "
+            f"to_float was given {images.dtype}, expected uint8, uint16 or floats in [-1, 1]. "
             "Convert the images to uint8 first."
         )
-    return (2 * images.astype(np.float32) - 255) * np.float32(1 / 255)
+    most = int(jnp.iinfo(images.dtype).max)
+    return (2 * images.astype(np.float32) - most) * np.float32(1 / most)
 
 
 def to_uint8(images: Any) -> Any:
@@ -78,3 +79,87 @@ def random_flip(images: jax.Array, keys: jax.Array) -> jax.Array:
         )
     flip = jax.vmap(jax.random.bernoulli)(keys)
     return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)
+
+
+def centre_crop(images: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """The middle of images [...,H,W,C] at a size (height, width) that is not larger.
+
+    Raises:
+        DataError: for a size beyond the images'.
+    """
+    (top, left), (height, width) = _margins(images, size), size
+    return images[..., top // 2 : top // 2 + height, left // 2 : left // 2 + width, :]
+
+
+def random_crop(images: jax.Array, keys: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """A part of each image, from anywhere in it with the same chance.
+
+    Args:
+        images: [B,H,W,C], any dtype.
+        keys: PRNG keys [B], one for each image, on which alone its part depends.
+        size: (height, width), not larger than the images'.
+
+    Returns:
+        [B,height,width,C].
+
+    Raises:
+        DataError: for a size beyond the images', or keys that do not fit.
+    """
+    margins = _margins(images, size)
+    if keys.shape[:1] != images.shape[:1]:
+        raise DataError(f"random_crop was given {images.shape} images and {keys.shape} keys, expected [B].")
+
+    def crop(image: jax.Array, key: jax.Array) -> jax.Array:
+        start = jax.random.randint(key, (2,), 0, jnp.array(margins) + 1)
+        return jax.lax.dynamic_slice(image, (start[0], start[1], 0), (*size, image.shape[-1]))
+
+    return jax.vmap(crop)(images, keys)
+
+
+def pad(images: jax.Array, size: tuple[int, int], *, value: float = -1.0) -> jax.Array:
+    """Images [...,H,W,C] in the middle of larger ones, (height, width), of a value (-1 is black)."""
+    missing = [n - m for n, m in zip(size, images.shape[-3:-1], strict=True)]
+    if min(missing) < 0:
+        raise DataError(f"{size} is smaller than images {images.shape[-3:-1]}; expected it larger, or crop.")
+    widths = [(m // 2, m - m // 2) for m in missing]
+    return jnp.pad(images, [(0, 0)] * (images.ndim - 3) + [*widths, (0, 0)], constant_values=value)
+
+
+def resize(images: jax.Array, size: tuple[int, int], *, filter: str = "cubic") -> jax.Array:
+    """Images [...,H,W,C], floats, at another size; smaller ones are antialiased.
+
+    Args:
+        images: floats.
+        size: (height, width).
+        filter: 'linear', 'cubic' (Keys, a = -0.5), 'lanczos3', 'lanczos5', or 'nearest'.
+
+    Raises:
+        DataError: for another dtype.
+    """
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise DataError(f"resize was given {images.dtype}, expected floats; see to_float.")
+    return jax.image.resize(images, (*images.shape[:-3], *size, images.shape[-1]), filter, antialias=True)
+
+
+def downscale(images: jax.Array, factor: int, *, filter: str = "cubic") -> jax.Array:
+    """Images [...,H,W,C], floats, at 1/factor of the size: low-resolution inputs, made on the fly.
+
+    With 'cubic' this is what the super-resolution literature calls bicubic (MATLAB's imresize), but for
+    the edges, which are not mirrored here.
+
+    Raises:
+        DataError: for a factor that does not divide the sides.
+    """
+    height, width = images.shape[-3:-1]
+    if factor < 1 or height % factor or width % factor:
+        raise DataError(
+            f"downscale was given {height}x{width} images and the factor {factor}, which must divide."
+        )
+    return resize(images, (height // factor, width // factor), filter=filter)
+
+
+def _margins(images: jax.Array, size: tuple[int, int]) -> tuple[int, int]:
+    height, width = (m - n for m, n in zip(images.shape[-3:-1], size, strict=True))
+    if min(height, width) < 0 or min(size) < 1:
+        raise DataError(f"A crop of {size} was asked of images {images.shape[-3:-1]}; expected it smaller.")
+    return height, width

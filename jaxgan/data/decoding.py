@@ -1,0 +1,156 @@
+"""Image files into pixels, without trusting them: what a file claims is checked before it is decoded."""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+import PIL.ExifTags
+import PIL.Image
+import PIL.ImageOps
+
+from jaxgan.data.sources import DataError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # no others are tried
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+MAX_PIXELS = 2**26  # of an image, 8192 x 8192
+MAX_SIDE = 2**15  # of an image: what is longer is a strip that no network sees
+
+# Of Pillow's modes: what they are converted to before they are read.
+_MODES = {
+    "1": "L",
+    "L": "L",
+    "LA": "LA",
+    "La": "LA",
+    "RGB": "RGB",
+    "RGBA": "RGBA",
+    "RGBa": "RGBA",
+    "PA": "RGBA",
+}
+_DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_COLOURS = ("RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+# What Pillow raises of files that are not what they say; it has no class of its own for them.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    PIL.Image.DecompressionBombError,
+    Warning,  # of metadata that make no sense, where warnings are errors
+)
+
+
+class Header(NamedTuple):
+    """What a file says of itself: its size as it is to be seen, its channels, and bits a value, 8 or 16.
+
+    `coarsened` are files of 16 bits a value that are read with 8, which are all but grey ones.
+    """
+
+    height: int
+    width: int
+    channels: int
+    bits: int
+    coarsened: bool = False
+
+
+def inspect(data: bytes, *, name: str) -> Header:
+    """The header of an image file; no pixel is decoded.
+
+    Raises:
+      DataError: it is no image of a known format, or too large.
+    """
+    with _opened(data, name) as image:
+        mode = _mode(image, name)
+        width, height = image.size
+        if 5 <= _orientation(image, name) <= 8:  # those that lie on their side
+            width, height = height, width
+        claimed = data[24] if image.format == "PNG" else max(_bits_of_tiff(image))
+        bits = 8 if mode in _CHANNELS else 16
+        return Header(height, width, _CHANNELS.get(mode, 1), bits, coarsened=claimed > bits)
+
+
+def _bits_of_tiff(image: PIL.Image.Image) -> tuple[int, ...]:
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(PIL.ExifTags.Base.BitsPerSample, 8)
+    return bits if isinstance(bits, tuple) and bits else (8,)
+
+
+def decode(data: bytes, *, name: str) -> np.ndarray:
+    """The pixels of an image file: uint8 [H,W,C], or uint16 for grey ones of more than 8 bits.
+
+    The first frame, turned as EXIF says. C is 1 (grey), 2 (grey and alpha), 3 or 4 (with alpha); palettes
+    become colours, CMYK and the like RGB. Colours of 16 bits come as 8: Pillow has no mode for them.
+
+    Raises:
+      DataError: it is no image of a known format, too large, or broken.
+    """
+    with _opened(data, name) as image:
+        mode, upright = _mode(image, name), _orientation(image, name) == 1
+        try:
+            turned = image if upright else PIL.ImageOps.exif_transpose(image)
+            pixels = np.asarray(turned if mode == "I" else turned.convert(mode))
+        except _UNREADABLE as error:
+            raise DataError(f"{name} is broken: {_said(error)}") from error
+    if mode == "I":
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise DataError(f"{name} has values from {pixels.min()} to {pixels.max()}, expected 0 to 65535.")
+        pixels = pixels.astype(np.uint16)
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _opened(data: bytes, name: str) -> PIL.Image.Image:
+    if not data:
+        raise DataError(f"{name} is empty.")
+    try:
+        image = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
+    except PIL.UnidentifiedImageError:
+        raise DataError(f"{name} is no image: expected {', '.join(FORMATS)}.") from None
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
+        raise DataError(f"{name} claims more than {MAX_PIXELS:,} pixels; it is not decoded.") from None
+    except _UNREADABLE as error:
+        raise DataError(f"{name} is broken: {_said(error)}") from error
+    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+        raise DataError(
+            f"{name} claims {image.width}x{image.height}; more than {MAX_PIXELS:,} pixels, or {MAX_SIDE:,} a "
+            "side, are not decoded."
+        )
+    if 0 in image.size:
+        raise DataError(f"{name} claims {image.width}x{image.height}: it has no pixels.")
+    return image
+
+
+def _mode(image: PIL.Image.Image, name: str) -> str:
+    """The mode that a file is converted to: one of `_CHANNELS`, or a deep one."""
+    if image.mode == "P":
+        return "RGBA" if "transparency" in image.info else "RGB"
+    if image.mode in _COLOURS:
+        return "RGB"
+    if image.mode in _DEEP:
+        return "I"
+    if image.mode in ("1", "L") and "transparency" in image.info:
+        return "LA"
+    if image.mode == "RGB" and "transparency" in image.info:
+        return "RGBA"
+    if image.mode not in _MODES:
+        raise DataError(f"{name} has pixels of the kind {image.mode!r}; convert it to 8 or 16 bits a value.")
+    return _MODES[image.mode]
+
+
+def _orientation(image: PIL.Image.Image, name: str) -> int:
+    """As EXIF says, from 1 to 8."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # or Pillow would decode all of it, to look behind the pixels
+    try:
+        return int(image.getexif().get(PIL.ExifTags.Base.Orientation, 1))
+    except _UNREADABLE as error:
+        raise DataError(f"{name} is broken: {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,321 @@
+"""Sets of image files, of which each example has one or several: an image; an image and its input or mask."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgan.data.decoding import Header, decode
+from jaxgan.data.fitting import Layout, fit
+from jaxgan.data.labelling import FILES, find_labels
+from jaxgan.data.listing import File, Listing, Skipped, list_files
+from jaxgan.data.sources import DataError
+from jaxgan.data.splits import parse_split
+from jaxgan.data.survey import Found, is_image, survey
+
+SPLITS = ("train", "test", "val", "valid", "validation")  # folders that are parts of a set, not classes
+_VERSION = 2  # of what `read` makes of the same files and layouts
+
+
+_LOG = logging.getLogger(__name__)
+
+
+class SizesVary(DataError):
+    """Images of several sizes, and none was asked for."""
+
+
+class Row(NamedTuple):
+    """An example: its name, its files by what they are to it, and its label, 0 where there are none."""
+
+    name: str
+    files: Mapping[str, File]
+    label: int = 0
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Image files as examples, all of one layout.
+
+    Attributes:
+        title: for messages.
+        rows: the examples in an order that depends on their names alone, and mixes the classes.
+        layouts: of each of an example's images, complete: sizes and channels are known.
+        dtypes: uint8, or uint16 where a file has more than 8 bits.
+        classes: their names, by label.
+        skipped: files that cannot be used.
+        digest: sha256, in hex, of all bytes and of what is made of them.
+        input_half: 'left' or 'right' of pictures that hold an input and an image side by side.
+        headers: of the image files, for reports.
+    """
+
+    title: str
+    rows: tuple[Row, ...] = field(repr=False)
+    layouts: Mapping[str, Layout]
+    dtypes: Mapping[str, np.dtype]
+    classes: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    digest: str
+    input_half: str = ""
+    headers: Mapping[str, Header] = field(default_factory=dict, repr=False)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of each of an example's images, [H,W,C]."""
+        return {key: (*layout.size, layout.channels) for key, layout in self.layouts.items()}
+
+    def read(self, row: Row) -> dict[str, np.ndarray]:
+        """An example's images, in their layouts.
+
+        Raises:
+            DataError: a file cannot be decoded.
+        """
+        try:
+            pixels = {key: decode(file.read(), name=file.name) for key, file in row.files.items()}
+        except OSError as error:  # that could be read when it was looked at
+            raise DataError(f"{row.name} cannot be read: {error}") from error
+        if self.input_half:
+            middle = pixels["image"].shape[1] // 2
+            left, right = pixels["image"][:, :middle], pixels["image"][:, middle : 2 * middle]
+            pixels = (
+                {"image": right, "input": left}
+                if self.input_half == "left"
+                else {"image": left, "input": right}
+            )
+        return {
+            key: fit(_deepened(value, self.dtypes[key]), self.layouts[key]) for key, value in pixels.items()
+        }
+
+
+def _deepened(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """8 bits as 16: 255 becomes 65535."""
+    return pixels if pixels.dtype == dtype else pixels.astype(dtype) * 257
+
+
+def of_folder(path: str, *, split: str, layout: Layout, memory: Path, strict: bool = False) -> FileSet:
+    """The images of a folder or an archive, with labels if they can be found.
+
+    Where its sub-folders are called as splits are (`SPLITS`), the split is that folder; else 'train' is all.
+
+    Raises:
+        DataError: there are none, or they cannot be of one layout; under `strict` also for any broken file.
+    """
+    whole = _without_root(list_files(path))
+    parts = {name: _part(whole, name) for name in _splits(whole) or {parse_split(split)[0]}}
+    listing = _part(whole, split)
+    found = survey(listing, memory=memory)
+    names = [name for name, about in found.items() if about.header]
+    labels = find_labels(
+        listing.files,
+        names,
+        among=[file.name for part in parts.values() for file in part.files if is_image(file.name)],
+        folder=f"{parse_split(split)[0]}/",
+        title=path,
+    )
+    by_name = {file.name: file for file in listing.files}
+    rows = [Row(name, {"image": by_name[name]}, labels.of.get(name, 0)) for name in names]
+    for label in sorted({*range(len(labels.classes))} - {row.label for row in rows}):
+        _LOG.warning("%s: the class %r has no image that can be read.", path, labels.classes[label])
+    return _complete(
+        f"folder:{path}:{split}", rows, {"image": layout}, [(listing, found)], labels.classes, strict
+    )
+
+
+def of_halves(
+    path: str,
+    *,
+    split: str,
+    layout: Layout,
+    input_layout: Layout,
+    input_half: str,
+    memory: Path,
+    strict: bool,
+) -> FileSet:
+    """Pictures that hold an input and an image side by side, of the same width.
+
+    Raises:
+        DataError: as `of_folder`, or a picture cannot be halved.
+    """
+    listing = _part(list_files(path), split)
+    found = survey(listing, memory=memory)
+    headers = {name: about.header for name, about in found.items() if about.header}
+    odd = [name for name, header in headers.items() if header.width % 2]
+    if odd:
+        raise DataError(f"{path}: {odd[0]} is {headers[odd[0]].width} wide, which has no halves; crop it.")
+    halves = {
+        name: about._replace(header=about.header and about.header._replace(width=about.header.width // 2))
+        for name, about in found.items()
+    }
+    by_name = {file.name: file for file in listing.files}
+    rows = [Row(name, {"image": by_name[name]}) for name in headers]
+    layouts = {"image": layout, "input": input_layout}
+    made = _complete(f"sides:{path}:{split}", rows, layouts, [(listing, halves)], (), strict)
+    digest = hashlib.sha256(f"{made.digest} {input_half}".encode()).hexdigest()
+    return replace(made, input_half=input_half, digest=digest)
+
+
+def of_pairs(
+    title: str,
+    key: str,
+    paths: tuple[str, str],
+    *,
+    split: str,
+    layouts: tuple[Layout, Layout],
+    memory: Path,
+    strict: bool,
+) -> FileSet:
+    """Two folders whose files belong together by name, whatever their suffixes.
+
+    Args:
+        title: of the set, for messages.
+        key: what the second folder's files are to the first's: 'input' or 'mask'.
+        paths: of the images, and of what belongs to them.
+
+    Raises:
+        DataError: as `of_folder`, or files without their partner.
+    """
+    listings = [_part(list_files(path), split) for path in paths]
+    found = [survey(listing, memory=memory) for listing in listings]
+    files = [_by_stem(listing, path) for listing, path in zip(listings, paths, strict=True)]
+    alone = [sorted(files[i].keys() - files[1 - i].keys()) for i in (0, 1)]
+    if any(alone):
+        said = " and ".join(
+            f"{len(names)} in {path} without a partner, such as {names[0]!r}"
+            for path, names in zip(paths, alone, strict=True)
+            if names
+        )
+        raise DataError(f"{title}: files do not match by name: {said}. Pair or remove them.")
+    rows = [
+        Row(stem, {"image": files[0][stem], key: files[1][stem]})
+        for stem in files[0]
+        if found[0][files[0][stem].name].header and found[1][files[1][stem].name].header
+    ]
+    both = [(listing, about) for listing, about in zip(listings, found, strict=True)]
+    return _complete(f"{title}:{split}", rows, {"image": layouts[0], key: layouts[1]}, both, (), strict)
+
+
+def _by_stem(listing: Listing, path: str) -> dict[str, File]:
+    stems: dict[str, File] = {}
+    for file in listing.files:
+        if not is_image(file.name):
+            continue
+        stem = file.name.rpartition(".")[0]
+        if stem in stems:
+            raise DataError(f"{path}: {stems[stem].name} and {file.name} have one name; keep one of them.")
+        stems[stem] = file
+    return stems
+
+
+def _part(listing: Listing, split: str) -> Listing:
+    """The split's folder, if the listing has such; names without folders that hold all the rest."""
+    listing = _without_root(listing)
+    tops = _splits(listing)
+    split, _ = parse_split(split)
+    if tops:
+        if split not in tops:
+            raise DataError(f"{listing.path} has no folder {split!r}; it has {', '.join(sorted(tops))}.")
+        files = [
+            file._replace(name=file.name[len(split) + 1 :])
+            for file in listing.files
+            if file.name.startswith(f"{split}/")
+        ]
+        skipped = [skip for skip in listing.skipped if skip.name.split("/")[0] not in tops - {split}]
+        part = _without_root(listing._replace(files=files, skipped=skipped))
+        own = {file.name for file in part.files}
+        above = [] if own & {*FILES} else [file for file in listing.files if file.name in FILES]
+        return part._replace(files=[*part.files, *above])
+    if split != "train":
+        raise DataError(
+            f"{listing.path} has no folder {split!r}; all of it is 'train', of which 'train[:80%]' is a part."
+        )
+    return listing
+
+
+def _splits(listing: Listing) -> set[str]:
+    """The folders that are splits, where all images are in such."""
+    tops = {file.name.split("/")[0] for file in listing.files if is_image(file.name)}
+    return tops if tops <= {*SPLITS} else set()
+
+
+def _without_root(listing: Listing) -> Listing:
+    """Without a folder that all images are in, unless it is called as a split is."""
+    while True:
+        used = [file.name for file in listing.files if is_image(file.name) or file.name in FILES]
+        tops = {name.split("/")[0] for name in used}
+        if len(tops) != 1 or tops <= {*SPLITS} or not all("/" in name for name in used):
+            return listing
+        (top,) = tops
+        files = [file for file in listing.files if file.name.startswith(f"{top}/")]
+        listing = listing._replace(files=[file._replace(name=file.name[len(top) + 1 :]) for file in files])
+
+
+def _complete(
+    title: str,
+    rows: Sequence[Row],
+    layouts: Mapping[str, Layout],
+    found: Sequence[tuple[Listing, Mapping[str, Found]]],
+    classes: tuple[str, ...],
+    strict: bool,
+) -> FileSet:
+    """A set of rows: their order, and what the layouts leave open.
+
+    `found` is of each of an example's images, or one for all where these are parts of one picture.
+    """
+    skipped = [
+        Skipped(name, about.reason) for _, part in found for name, about in part.items() if not about.header
+    ]
+    skipped += [skip for listing, _ in found for skip in listing.skipped]
+    if strict and skipped:
+        raise DataError(
+            f"{title}: {len(skipped)} files cannot be used, such as {skipped[0].name}: {skipped[0].reason} "
+            "Remove them, or leave data.strict out."
+        )
+    if not rows:
+        why = f": {skipped[0].name}: {skipped[0].reason}" if skipped else "."
+        raise DataError(f"{title} has no image that can be read{why}")
+    parts = dict(zip(layouts, (part for _, part in [*found, *found]), strict=False))
+    complete, dtypes, headers = dict[str, Layout](), dict[str, np.dtype](), dict[str, Header]()
+    for key, layout in layouts.items():
+        names = [(row.files.get(key) or row.files["image"]).name for row in rows]
+        own = {name: header for name in names if (header := parts[key][name].header)}
+        complete[key], dtypes[key] = _settled(title, layout, list(own.values()))
+        headers |= {f"{key}/{name}": header for name, header in own.items()}
+    coarsened = [name for name, header in headers.items() if header.coarsened]
+    if coarsened:
+        _LOG.warning("%s: %d files of 16 bits are read with 8, as %s.", title, len(coarsened), coarsened[0])
+    rows = sorted(rows, key=lambda row: hashlib.sha256(row.name.encode()).digest())
+    about = {
+        "rows": [
+            [row.name, row.label, [parts[key][file.name].digest for key, file in row.files.items()]]
+            for row in rows
+        ],
+        "classes": classes,
+        "layouts": {key: [*layout] for key, layout in complete.items()},
+        "version": _VERSION,
+    }
+    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    return FileSet(title, tuple(rows), complete, dtypes, classes, tuple(skipped), digest, headers=headers)
+
+
+def _settled(title: str, layout: Layout, headers: Sequence[Header]) -> tuple[Layout, np.dtype]:
+    """A layout with its size and channels, and the dtype, that images of these headers come to."""
+    if not layout.size:
+        sizes = sorted({(header.height, header.width) for header in headers})
+        if len(sizes) > 1:
+            raise SizesVary(
+                f"{title}: images vary in size, from {'x'.join(map(str, sizes[0]))} to "
+                f"{'x'.join(map(str, sizes[-1]))} (height x width). Set data.size to (height, width)."
+            )
+        layout = layout._replace(size=sizes[0])
+    if not layout.channels:
+        alpha = any(header.channels in (2, 4) for header in headers)
+        behind = alpha and len({*layout.background}) > 1  # a background that is no grey
+        colour = any(header.channels >= 3 for header in headers) or behind
+        alpha = alpha and not layout.background
+        layout = layout._replace(channels=(3 if colour else 1) + alpha)
+    deep = any(header.bits > 8 for header in headers)
+    return layout, np.dtype(np.uint16 if deep else np.uint8)
