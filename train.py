@@ -36,6 +36,9 @@ def main(argv: list[str]) -> int:
         return _refuse(wrong) if wrong else _run()
     except (ConfigError, DataError) as error:
         return _refuse(error)
+    except KeyboardInterrupt:  # while images are converted; in training the state is saved
+        print("Stopped; the same command goes on.", file=sys.stderr)
+        return 130
 
 
 def _read_flags(argv: list[str]) -> str:

@@ -56,6 +56,7 @@ def get_config() -> ConfigDict:
     config.data.labels = "classes"  # classes, or of a mixture its domains
     config.data.strict = False  # refuse broken files, instead of leaving them out
     config.data.prepare = True  # convert files once, and read the result from then on
+    config.data.random_crop = ()  # (height, width) of a random part of each image, another each time
     config.data.flip = False  # flip images left to right with probability 1/2
     config.data.placement = "auto"  # device, host, or by size
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
@@ -23,9 +24,13 @@ ImageShape = tuple[int, int, int]
 
 
 def make_task(config: Config) -> Task:
-    """The synthesis task, with uint8 images brought to [-1, 1] and flipped if asked."""
+    """The synthesis task, with whole numbers brought to [-1, 1], cropped and flipped if asked."""
+    size = tuple(config.data.random_crop)
 
     def transform(images: Any, keys: Any) -> Any:
+        if size:
+            keys, crop_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+            images = data.random_crop(images, crop_keys, size)
         images = data.to_float(images)
         return data.random_flip(images, keys) if config.data.flip else images
 
@@ -179,7 +184,8 @@ def make_alternation(config: Config) -> tuple[Phase, ...]:
 def make_game(
     config: Config, shape: ImageShape, num_classes: int, *, axis_name: str | None = None
 ) -> steps.Game:
-    """The static half of a run: task, networks, loss, penalties, optimisers."""
+    """The static half of a run on images [H,W,C]: task, networks, loss, penalties, optimisers."""
+    shape = configs.shown_shape(config, shape)
     generator, discriminator = make_networks(config, shape, num_classes, axis_name=axis_name)
     return steps.Game(
         task=make_task(config),

@@ -16,9 +16,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         return int(options.run(options))
-    except data.DataError as error:
+    except (data.DataError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on.", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,6 +102,10 @@ def _draw(report: inspection.Report, path: Path | None) -> Path:
     )
     if path.exists():
         raise data.DataError(f"{path} exists; give --sheet another name.")
+    for operand in report.title.partition(":")[2].split(","):
+        folder = Path(operand.rpartition("*")[0] or operand).expanduser().resolve()
+        if folder.is_dir() and path.resolve().is_relative_to(folder):
+            raise data.DataError(f"{path} would become part of the set {folder}; give --sheet another place.")
     rows, labels = inspection.contact_sheet(report.source)
     pictures.save_image(pictures.image_grid(rows, row_labels=labels), path)
     return path

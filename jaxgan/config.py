@@ -89,17 +89,26 @@ def _refuse(wrong: Sequence[str]) -> None:
         raise ConfigError("The config cannot be run:\n" + "\n".join(f"  {line}" for line in wrong))
 
 
+def shown_shape(config: Config, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """What the players are shown of images [H,W,C]: all, or random parts."""
+    height, width = tuple(config.data.random_crop) or image_shape[:2]
+    return height, width, image_shape[2]
+
+
 def check_source(config: Config, source: data.Source) -> None:
     """Checks a config against the data that it names.
 
     Raises:
       ConfigError: the network cannot make such images, labels are asked for that are not there.
     """
-    height, width, _ = source.image_shape
+    shape = height, width, _ = shown_shape(config, source.image_shape)
     classes, smallest = len(source.classes), config.model.smallest
-    deep = config.model.family == "dcgan" and dcgan.doublings(source.image_shape, smallest) == 0
+    deep = config.model.family == "dcgan" and dcgan.doublings(shape, smallest) == 0
     out = [label for label in config.sample.labels if label >= classes]
     wrong = []
+    if height > source.image_shape[0] or width > source.image_shape[1]:
+        whole = "x".join(map(str, source.image_shape[:2]))
+        wrong.append(f"data.random_crop is {height}x{width}, and {source.name} has images of {whole}.")
     if deep:
         wrong.append(
             f"{source.name} has images of {height}x{width}, which dcgan cannot make from a grid of at "

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxgan import pictures, report
-from jaxgan.data import Source, to_float
+from jaxgan.data import Source, centre_crop, to_float
 from jaxgan.metrics import distances
 from jaxgan.sampling import Sampler
 
@@ -155,7 +155,8 @@ def measure(sampler: Sampler, source: Source, *, seed: int) -> dict[str, float]:
         drawn = sampler.draw(labels=real["label"], seed=seed)
     else:
         drawn = sampler.draw(len(index), seed=seed)
-    first, second = (to_float(images) for images in (drawn, real["image"]))
+    whole = centre_crop(real["image"], drawn.shape[1:3])  # of which the players are shown random parts
+    first, second = (to_float(images) for images in (drawn, whole))
     distance = _sliced_wasserstein(jax.random.key(seed), first, second)
     return {"distance/sliced_wasserstein": float(distance)}
 

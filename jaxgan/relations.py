@@ -14,7 +14,7 @@ Relations = list[tuple[bool, str]]  # (holds, what to change), of conditions bet
 
 def relations(flat: Mapping[str, Any]) -> Relations:
     """All conditions between fields, of a config whose fields are right by themselves."""
-    groups = (_run_relations, _network_relations, _objective_relations, _schedule_relations)
+    groups = (_run_relations, _data_relations, _network_relations, _objective_relations, _schedule_relations)
     return [relation for group in groups for relation in group(flat)]
 
 
@@ -59,6 +59,7 @@ def _network_relations(flat: Mapping[str, Any]) -> Relations:
     for name, penalty in PENALTIES.items():
         if penalty.by_example and moving(flat, f"penalties.{name}"):
             by_example[penalty.player].append(name)
+    approximate = [n for n in ("approximate_r1", "approximate_r2") if moving(flat, f"penalties.{n}")]
     size = sum(flat["model.codes.categorical"]) + flat["model.codes.continuous"]
     return [
         (
@@ -77,12 +78,32 @@ def _network_relations(flat: Mapping[str, Any]) -> Relations:
             "and the generator of model.family='dcgan' normalises batches; set the penalty to 0.",
         ),
         (
+            flat["model.dtype"] == "float32" or not approximate,
+            f"penalties.{', '.join(approximate)} is a difference that drowns in bfloat16's rounding; set "
+            "model.dtype to 'float32', or take penalties.r1 and r2.",
+        ),
+        (
             size == 0 or size < flat["model.latent_size"],
             f"model.codes takes {size} of model.latent_size, {flat['model.latent_size']}; raise the latter.",
         ),
         (
             flat["model.conditional"] or not flat["sample.labels"],
             "sample.labels names classes, but model.conditional is False; set one of them.",
+        ),
+    ]
+
+
+def _data_relations(flat: Mapping[str, Any]) -> Relations:
+    """Of images and their labels."""
+    mixture = flat["data.source"].startswith("mixture:")
+    return [
+        (
+            mixture or flat["data.labels"] == "classes",
+            f"data.labels is 'domains', and {flat['data.source']} is no mixture; set it to 'classes'.",
+        ),
+        (
+            not flat["data.background"] or flat["data.channels"] not in (2, 4),
+            f"data.background leaves no alpha, and data.channels is {flat['data.channels']}; drop one.",
         ),
     ]
 

@@ -110,6 +110,7 @@ RULES: dict[str, Rule] = {
     "data.labels": one_of("classes", "domains"),
     "data.strict": TRUTH,
     "data.prepare": TRUTH,
+    "data.random_crop": SIZE,
     "data.flip": TRUTH,
     "data.placement": one_of("auto", "device", "host"),
     "model.family": one_of("dcgan", "mlp"),
@@ -178,7 +179,9 @@ SCHEDULED = {
 }
 
 # Fields that do not move a single weight: a run may be resumed under others.
+# Which images are trained on, the fingerprint of the stream says, wherever they lie.
 FREE = (
+    "data.source",
     "data.data_dir",
     "data.placement",
     "data.prepare",

@@ -214,12 +214,13 @@ def test_what_could_not_be_read_is_tried_again(opened, root, monkeypatch):
     assert len(opened(strict=True)) == 2
 
 
-def test_a_file_that_goes_away_is_left_out(tmp_path, root, said):
+def test_a_file_that_goes_away_stops_the_conversion_and_not_the_next(tmp_path, root, opened):
     put(root, {"a.png": GOOD, "b.png": GOOD})
     fileset = opening.file_set(f"folder:{root}", opening.Options(data_dir=tmp_path / "data"))
     (root / "b.png").unlink()
-    prepared.prepare(fileset, tmp_path / "data")
-    assert re.search("left out: b.png: cannot be read: .*No such file", *said())
+    with pytest.raises(data.DataError, match="b.png cannot be read any more: .*No such file.* again"):
+        prepared.prepare(fileset, tmp_path / "data")
+    assert len(opened()) == 1
 
 
 # Archives

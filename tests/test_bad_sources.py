@@ -370,44 +370,56 @@ def test_halves_are_left_or_right(opened):
 
 def test_a_disk_without_room_is_not_begun_with(opened, root, tmp_path, monkeypatch):
     put(root, TWO)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2 * 2 * 6 * 5 * 3 - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2 * 6 * 5 * 3 - 1))
     with pytest.raises(
         data.DataError, match="takes 0.00 GiB to prepare, and .* free. Make room, set data.data_dir"
     ):
         opened()
     assert not [*(tmp_path / "data").glob("files_*.parts")]
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2 * 2 * 6 * 5 * 3))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2 * 6 * 5 * 3))
     assert len(opened()) == 2
 
 
-@pytest.mark.parametrize("where", ["the parts", "the set"])
+@pytest.mark.parametrize("where", ["a shard", "the description"])
 def test_a_disk_that_is_full_on_the_way_keeps_what_is_done(opened, root, tmp_path, monkeypatch, where):
     tree(root, [f"{i}.png" for i in range(6)])
-    monkeypatch.setattr(prepared, "CHUNK", 4)
-    savez, calls = np.savez, []
+    monkeypatch.setattr(prepared, "SHARD_EXAMPLES", 4)
+    record, calls = prepared._record, []
 
-    def full(file, **arrays):
-        calls.append(file)
-        if len(calls) > 1:
-            file.write(b"half of it")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        savez(file, **arrays)
+    def full(*args):
+        calls.append(args)
+        if len(calls) > 4:
+            raise RuntimeError("write() failed: No space left on device; writing x")  # as array_record
+        return record(*args)
 
-    def said_by_array_record(*args):
-        raise RuntimeError("write() failed: No space left on device; writing x")
+    def no_space(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as context:
-        if where == "the parts":
-            context.setattr(np, "savez", full)
+        if where == "a shard":
+            context.setattr(prepared, "_record", full)
         else:
-            context.setattr(prepared._Files, "_generate_examples", said_by_array_record)
+            context.setattr(prepared.tfds.folder_dataset, "write_metadata", no_space)
         with pytest.raises(
             data.DataError, match="cannot be prepared in .*No space left .*Make room or give data.da"
         ):
             opened()
-    kept = [path.name for path in (tmp_path / "data").glob("*.parts/*")]
-    assert sorted(kept) == ["000000000.npz", "000000004.npz"][: 1 + (where == "the set")]
+    kept = sorted(path.name.rpartition("-train.")[2] for path in (tmp_path / "data").glob("*.parts/files_*"))
+    shards = [f"array_record-0000{i}-of-00002" for i in range(2)]
+    assert kept == shards[: 1 + (where == "the description")]
     assert len(opened()) == 6
+
+
+def test_a_damaged_set_says_what_to_delete(opened, root, tmp_path):
+    put(root, TWO)
+    opened()
+    (shard,) = (tmp_path / "data").glob("files_*/1.0.0/*array_record*")
+    shard.write_bytes(shard.read_bytes()[:-40])
+    with pytest.raises(data.DataError, match="1.0.0 is damaged .*; delete it, and it is made again"):
+        opened()
+    shard.with_name("skipped.json").unlink()
+    with pytest.raises(data.DataError, match="1.0.0 is damaged .*; delete it, and it is made again"):
+        opened(strict=True)
 
 
 def test_a_directory_that_is_a_file_is_refused(opened, root, tmp_path):

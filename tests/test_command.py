@@ -107,7 +107,10 @@ FIELDS = [
     ("checkpoint.best_metric=fid", "checkpoint.best_metric is 'fid', expected one of '', 'distance"),
     ("parallel.steps_per_call=7", "steps is 5000, not a multiple of parallel.steps_per_call, 7"),
     ("parallel.devices=3", "batch_size is 64, not a multiple of parallel.devices, 3; try 63"),
-    ("model.discriminator.norm=batch", "penalties.r1 needs .* set the norm to 'none' or the penalty to 0"),
+    (
+        "model.discriminator.norm=batch",
+        "penalties.r1, r2 needs .* set the norm to 'none' or the penalty to 0",
+    ),
     ("schedules=(('loss','linear',1,0,0,9),)", "schedules has 'loss'; what can move is optimizer.generator"),
     (
         "schedules=(('top_k','linear',1,0.5),)",

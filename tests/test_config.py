@@ -199,6 +199,15 @@ RELATIONS = [
     (dict(parallel__steps_per_call=4, checkpoint__every=502), "checkpoint.every is 502, not a multiple"),
     (dict(batch_size=63, parallel__devices=2), "batch_size is 63, not a multiple of .*, 2; try 62"),
     (dict(batch_size=3, parallel__devices=8), "batch_size is 3, not a multiple of .*, 8; try 8"),
+    (dict(data__labels="domains"), "data.labels is 'domains', and tfds:digits is no mixture; set it to"),
+    (
+        dict(data__background=(0, 0, 0), data__channels=4),
+        "data.background leaves no alpha, and data.channels is 4; drop one",
+    ),
+    (
+        dict(penalties__approximate_r1=1.0, model__dtype="bfloat16"),
+        "penalties.approximate_r1 is a difference that drowns in bfloat16's rounding; set model.dtype",
+    ),
     (dict(penalties__path_length=1.0), "penalties.path_length needs .*own image, and the generator of model"),
     (dict(loss="dual_contrastive", accumulate=2), "accumulate is 2, and loss='dual_contrastive' compares"),
     (dict(top_k=0.5, accumulate=2), "accumulate is 2, and top_k compares a batch's examples"),
@@ -506,7 +515,7 @@ def test_the_numbers_of_a_game_are_those_of_the_config():
     assert (game.penalties["lecam"].weight, game.penalties["lecam"].every) == (0.3, 16)
     assert float(game.penalties["r1"].weight(50_000)) == 1.5
     assert float(game.top_k(50_000)) == 0.75
-    assert game.accumulate == 2
+    assert build.make_game(changed(accumulate=2), SHAPE, 0).accumulate == 2
     assert float(game.augmentation.init().p) == 0.25
     expected = 0.9 * np.log1p(np.exp(-2.0)) + 0.1 * np.log1p(np.exp(2.0)) + np.log1p(np.exp(-1.0))
     found = game.loss.discriminator(jnp.float32(2.0), jnp.float32(-1.0))

@@ -421,7 +421,8 @@ def test_an_interrupted_preparation_goes_on_where_it_was(tmp_path, open_set, mon
     tree(tmp_path / "set", NAMES)
     spec, decode = f"folder:{tmp_path}/set", filesets.decode
     straight = data.open_source(spec, data_dir=tmp_path / "straight")
-    monkeypatch.setattr(prepared, "CHUNK", 3)
+    monkeypatch.setattr(prepared, "SHARD_EXAMPLES", 3)
+    monkeypatch.setattr(prepared, "AT_A_TIME", 1)
     calls = []
 
     def interrupted(*args, **options):
@@ -433,19 +434,19 @@ def test_an_interrupted_preparation_goes_on_where_it_was(tmp_path, open_set, mon
     monkeypatch.setattr(filesets, "decode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         open_set(spec, prepare=True)
-    assert [path.name for path in (tmp_path / "data").glob("*.parts/*")] == ["000000000.npz"]
+    shards = sorted((tmp_path / "data").glob("*.parts/files_*"))
+    assert [path.name[-14:] for path in shards] == ["00000-of-00003"]
     monkeypatch.setattr(filesets, "decode", decode)
     calls = counted(monkeypatch, filesets, "decode")
     source = open_set(spec, prepare=True)
     assert len(calls) == 5 and source.fingerprint == straight.fingerprint
-    records = [next((tmp_path / d).glob("files_*/1.0.0/*record-*")) for d in ("data", "straight")]
-    assert records[0].read_bytes() == records[1].read_bytes()
+    np.testing.assert_array_equal(source.arrays["image"], straight.arrays["image"])
     assert not [*(tmp_path / "data").glob("*.parts")]
 
 
 def test_another_process_may_prepare_first(tmp_path, open_set, monkeypatch):
     tree(tmp_path / "set", NAMES)
-    spec, convert, others = f"folder:{tmp_path}/set", prepared._convert_chunk, []
+    spec, convert, others = f"folder:{tmp_path}/set", prepared._convert_shard, []
 
     def slow(*args):
         if not others:
@@ -453,7 +454,7 @@ def test_another_process_may_prepare_first(tmp_path, open_set, monkeypatch):
             others[0] = open_set(spec, prepare=True)  # and takes the parts away
         convert(*args)
 
-    monkeypatch.setattr(prepared, "_convert_chunk", slow)
+    monkeypatch.setattr(prepared, "_convert_shard", slow)
     assert open_set(spec, prepare=True).fingerprint == others[0].fingerprint
 
 
@@ -466,7 +467,7 @@ def test_folders_of_an_archive_are_remembered_apart(tmp_path):
             source = data.open_source(f"folder:{path}", data_dir=tmp_path / "data")
             np.testing.assert_array_equal(source.arrays["image"], [pixels])
     (memory,) = (tmp_path / "data" / "files_surveyed").iterdir()
-    known = json.loads(memory.read_text())
+    known = json.loads(memory.read_text())["files"]
     assert known.keys() == pictures.keys() and len({digest for _, digest, *_ in known.values()}) == 3
 
 

@@ -33,6 +33,7 @@ def folder(tmp_path):
     save(near, root / "cats" / "near.png")
     (root / "cats" / "broken.png").write_bytes(encoded(noise(20))[:-60])
     (root / "cats" / "text.png").write_text("no picture")
+    (root / "cats" / "phone.heic").write_text("")
     return root
 
 
@@ -66,6 +67,7 @@ def test_it_says_so_in_words(folder):
         "Near duplicates, of 11 examples compared: 1\n  cats/1.png ~ cats/near.png",
         "Files that cannot be used: 2",
         "text.png: is no image",
+        "Files with other endings, which are not looked at: 1 .heic",
         "held on the device by data.placement='auto'",
     ):
         assert line in said, said
@@ -84,9 +86,13 @@ def test_near_duplicates_are_found_however_many_there_are():
     images = np.concatenate([noise(i, (1, 8, 8, 1)) for i in range(300)])
     images = np.concatenate([images, images[:50] ^ 1])
     names = [str(i) for i in range(350)]
-    assert inspection._exact(images, names) == []
+    source = data.from_arrays(images)
+    looks = inspection._looks(source, np.arange(350))
+    assert inspection._exact(looks.digests, names) == []
     expected = sorted((min(str(i), str(300 + i)), max(str(i), str(300 + i))) for i in range(50))
-    assert inspection._near(images, names, []) == expected
+    assert inspection._near(looks.thumbnails, names, []) == expected
+    same = np.zeros((60, 256), np.float32)  # all near each other: 1,770 pairs
+    assert len(inspection._near(same, names[:60], [])) == inspection.MOST_PAIRS
 
 
 def run(*argv):
@@ -140,3 +146,37 @@ def test_other_sources_are_described_too(tmp_path, kind, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "14 images of 8x8x3" in said
     assert ("input" in said) == (kind != "arrays")
+
+
+def test_check_converts_no_part_of_a_mixture(folder, tmp_path, capsys):
+    spec = f"mixture:{folder}*1,{folder}/cats*1"
+    assert run("data", "check", spec, "--data_dir", tmp_path / "sets", "--sheet", tmp_path / "s.png") == 0
+    assert not list((tmp_path / "sets").glob("files_*/1.0.0"))
+
+
+def test_a_sheet_does_not_become_part_of_the_set(folder, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(folder)
+    assert run("data", "check", "folder:.", "--data_dir", tmp_path / "sets") == 2
+    assert "would become part of the set" in capsys.readouterr().err
+    assert not (folder / "contact_sheet.png").exists()
+
+
+def test_names_of_files_cannot_speak_to_a_terminal(tmp_path, capsys):
+    save(noise(0), tmp_path / "set" / "a.png")
+    save(noise(0), tmp_path / "set" / "\x1b]0;title\x07.png")
+    report = inspect(tmp_path / "set")
+    assert "\\x1b]0;title\\x07.png" in "".join(inspection.describe(report))
+
+
+def test_sizes_that_cannot_be_are_told(folder, tmp_path, capsys):
+    assert run("data", "check", f"folder:{folder}", "--size", 0, 3) == 2
+    assert "size is (0, 3), expected (height, width)" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "open_with", stop)
+    assert run("data", "prepare", "tfds:digits") == 130
+    assert "the same command goes on" in capsys.readouterr().err

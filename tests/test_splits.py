@@ -1,10 +1,12 @@
 """Splits of folders share their labels, and what is lost on the way is said."""
 
 import json
+import os
 import struct
 import zlib
 
 import numpy as np
+import PIL.Image
 import pytest
 from made_sets import put, save, tree
 
@@ -91,3 +93,102 @@ def test_colours_of_16_bits_are_read_with_8_and_that_is_said(opened, root, said)
 def test_grey_of_16_bits_is_not_said_to_be_coarsened(opened, root, said):
     save(root / "grey.png", (np.arange(30, dtype=np.uint16) * 2000).reshape(6, 5))
     assert opened().dtype == np.uint16 and said() == []
+
+
+def test_splits_are_known_however_they_are_called(opened, root):
+    tree(root, ["Train/1.png", "Train/2.png", "TESTING/1.png"])
+    assert (len(opened()), len(opened(split="test"))) == (2, 1)
+
+
+def test_images_beside_splits_are_refused(opened, root):
+    tree(root, ["train/1.png", "test/1.png", "preview.png"])
+    with pytest.raises(
+        data.DataError, match="has test, train, which are splits, and preview.png beside them"
+    ):
+        opened()
+
+
+def test_an_image_outside_of_the_classes_is_said(opened, root, said):
+    tree(root, ["a/1.png", "b/1.png", "contact_sheet.png"])
+    assert opened().classes == ()
+    assert any("contact_sheet.png is in no sub-folder, so that these are no classes" in s for s in said())
+
+
+def test_a_file_that_is_replaced_with_its_old_times_is_seen(opened, root):
+    first, second = (np.full((6, 5), value, np.uint8) for value in (1, 2))
+    save(root / "a.bmp", first)
+    about = (root / "a.bmp").stat()
+    assert (opened().arrays["image"] == 1).all()
+    (root / "a.bmp").unlink()
+    save(root / "a.bmp", second)
+    os.utime(root / "a.bmp", ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert (root / "a.bmp").stat().st_size == about.st_size
+    assert (opened().arrays["image"] == 2).all()
+
+
+def test_a_set_of_any_size_is_written_without_tensorflow(opened, root, monkeypatch):
+    from tensorflow_datasets.core import shuffle
+
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 100)  # above which TFDS's own writer wants it
+    monkeypatch.setattr("jaxgan.data.prepared.SHARD_BYTES", 2 * 90)
+    pixels = tree(root, [f"{i}.png" for i in range(5)])
+    found = opened().arrays["image"]
+    assert len(found) == 5 and {x.tobytes() for x in found} == {x.tobytes() for x in pixels.values()}
+
+
+def test_a_prepared_set_is_one_that_tfds_can_read(opened, root, tmp_path):
+    import tensorflow_datasets as tfds
+
+    tree(root, ["a/1.png", "b/1.png", "b/2.png"])
+    source = opened()
+    (directory,) = (tmp_path / "data").glob("files_*/1.0.0")
+    records = tfds.builder_from_directory(directory).as_data_source("train")
+    for i, record in enumerate(records):
+        np.testing.assert_array_equal(record["image"], source.arrays["image"][i])
+        assert record["label"] == source.arrays["label"][i]
+
+
+def test_masks_with_palettes_keep_their_numbers(opened, root, tmp_path):
+    tree(tmp_path / "here" / "photos", ["1.png"])
+    mask = PIL.Image.fromarray(np.arange(30, dtype=np.uint8).reshape(6, 5), "L").convert("P")
+    mask.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
+    mask.putdata(list(range(30)))
+    save(tmp_path / "here" / "masks" / "1.png", mask)
+    found = opened("masks:photos,masks").arrays["mask"]
+    np.testing.assert_array_equal(found[0, ..., 0], np.arange(30).reshape(6, 5))
+
+
+def test_the_inputs_of_another_domain_have_their_own_size(opened, tmp_path):
+    tree(tmp_path / "here" / "a", ["1.png"])
+    tree(tmp_path / "here" / "b", ["1.png"])
+    layout = data.Layout(size=(4, 4))
+    source = opened("unpaired:a,b", layout=layout, input_layout=layout._replace(size=(2, 2)))
+    assert source.image_shape == (4, 4, 3) and source.others["input"].image_shape == (2, 2, 3)
+
+
+def test_what_a_mixture_repeats_is_from_all_over_its_source():
+    images = np.zeros((100, 2, 2, 1), np.uint8)
+    sorted_ = data.from_arrays(images, np.repeat([0, 1], 50), name="sorted")
+    other = data.from_arrays(np.zeros((150, 2, 2, 1), np.uint8), np.zeros(150, int), name="other")
+    mixture = data.mix([sorted_, other], [0.5, 0.5], name="both")
+    examples = mixture.gather(np.arange(len(mixture)))
+    counts = np.bincount(examples["label"][examples["domain"] == 0])
+    assert counts.sum() == 150 and np.abs(counts - 75).max() < 12  # and not 100 and 50
+
+
+def test_a_mixtures_fingerprint_follows_its_classes():
+    images = np.zeros((2, 2, 2, 1), np.uint8)
+    a = data.from_arrays(images, [0, 1], classes=("cat", "dog"), name="a")
+    prints = {
+        data.mix(
+            [a, data.from_arrays(images, [0, 1], classes=classes, name="b")], [None, None], name="ab"
+        ).fingerprint
+        for classes in (("cat", "dog"), ("cat", "fox"), ("dog", "cat"))
+    }
+    assert len(prints) == 3
+
+
+def test_domains_are_called_by_what_was_asked_for(opened, root):
+    tree(root, [f"x/{i}.png" for i in range(2)] + ["y/1.png"], shape=(8, 8))
+    mixture = opened(f"mixture:tfds:digits*1,folder:{root}/x/*1,{root}/y*1")
+    assert mixture.domains == ("digits", "x", "y")

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from checkpoint_worker import flip_bit
@@ -18,6 +20,7 @@ from PIL import Image
 
 from configs import base
 from jaxgan import build, checkpoints, data, losses, pictures, records, report, training
+from jaxgan.config import ConfigError
 from jaxgan.observation import Diverged
 
 ROOT = Path(__file__).parents[1]
@@ -381,3 +384,28 @@ def test_one_process_may_go_on_where_two_stopped(prepared, tmp_path):
     code, output = finish(launch(tmp_path, prepared, steps=20))
     assert code == 0, output
     assert int(training.open_run(tmp_path).state.step) == 20
+
+
+def test_random_parts_of_larger_images_are_trained_on(tmp_path):
+    random = np.random.default_rng(0)
+    source = data.from_arrays(random.integers(0, 256, (50, 11, 14, 1), np.uint8), np.arange(50) % 3)
+    config = tiny(**{"data.random_crop": (8, 8), "steps": 2})
+    done = run(config, tmp_path, source)
+    assert done.sampler.draw(labels=[0, 1]).shape == (2, 8, 8, 1)
+    opened = training.open_run(tmp_path).sampler.draw(labels=[0, 1])
+    np.testing.assert_array_equal(opened, done.sampler.draw(labels=[0, 1]))
+    prepare = build.make_task(config).prepare
+    keys = jax.random.split(jax.random.key(0), 6)
+    batch = {"image": jnp.asarray(source.arrays["image"][[0] * 6]), "label": jnp.zeros(6, jnp.int32)}
+    parts = prepare(batch, keys).real
+    assert parts.shape == (6, 8, 8, 1) and len(np.unique(parts, axis=0)) > 1  # another each time
+    with pytest.raises(ConfigError, match="data.random_crop is 12x8, and arrays has images of 11x14"):
+        run(tiny(**{"data.random_crop": (12, 8)}), tmp_path / "other", source)
+
+
+def test_images_of_16_bits_train_and_are_measured(tmp_path):
+    values = np.random.default_rng(0).integers(0, 65536, (50, 8, 8, 1), np.uint16)
+    done = run(tiny(steps=2), tmp_path, data.from_arrays(values, np.arange(50) % 3))
+    assert done.sampler.draw(labels=[0]).dtype == np.uint8
+    line = report.read_metrics(tmp_path / "metrics.jsonl")[-1]
+    assert 0 < line["distance/sliced_wasserstein"] < 2

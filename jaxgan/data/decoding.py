@@ -39,7 +39,6 @@ _UNREADABLE = (
     KeyError,
     TypeError,
     OverflowError,
-    MemoryError,
     NotImplementedError,
     PIL.Image.DecompressionBombError,
     Warning,  # of metadata that make no sense, where warnings are errors
@@ -81,11 +80,12 @@ def _bits_of_tiff(image: PIL.Image.Image) -> tuple[int, ...]:
     return bits if isinstance(bits, tuple) and bits else (8,)
 
 
-def decode(data: bytes, *, name: str) -> np.ndarray:
+def decode(data: bytes, *, name: str, indices: bool = False) -> np.ndarray:
     """The pixels of an image file: uint8 [H,W,C], or uint16 for grey ones of more than 8 bits.
 
     The first frame, turned as EXIF says. C is 1 (grey), 2 (grey and alpha), 3 or 4 (with alpha); palettes
-    become colours, CMYK and the like RGB. Colours of 16 bits come as 8: Pillow has no mode for them.
+    become colours, or with `indices` their numbers (as of masks), CMYK and the like RGB. Colours of 16 bits
+    come as 8: Pillow has no mode for them.
 
     Raises:
       DataError: it is no image of a known format, too large, or broken.
@@ -94,7 +94,8 @@ def decode(data: bytes, *, name: str) -> np.ndarray:
         mode, upright = _mode(image, name), _orientation(image, name) == 1
         try:
             turned = image if upright else PIL.ImageOps.exif_transpose(image)
-            pixels = np.asarray(turned if mode == "I" else turned.convert(mode))
+            as_it_is = mode == "I" or (indices and turned.mode == "P")
+            pixels = np.asarray(turned if as_it_is else turned.convert(mode))
         except _UNREADABLE as error:
             raise DataError(f"{name} is broken: {_said(error)}") from error
     if mode == "I":

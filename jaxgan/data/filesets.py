@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +20,17 @@ from jaxgan.data.sources import DataError
 from jaxgan.data.splits import parse_split
 from jaxgan.data.survey import Found, is_image, survey
 
-SPLITS = ("train", "test", "val", "valid", "validation")  # folders that are parts of a set, not classes
-_VERSION = 2  # of what `read` makes of the same files and layouts
+# Folders that are parts of a set, not classes, however they are capitalised.
+SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation")
+_ALSO = {"train": "training", "test": "testing"}
+_VERSION = 3  # of what `read` makes of the same files and layouts
 
 
 _LOG = logging.getLogger(__name__)
+
+
+class Unreadable(DataError):
+    """A file that could be read when it was looked at, and now cannot."""
 
 
 class SizesVary(DataError):
@@ -51,6 +59,7 @@ class FileSet:
         digest: sha256, in hex, of all bytes and of what is made of them.
         input_half: 'left' or 'right' of pictures that hold an input and an image side by side.
         headers: of the image files, for reports.
+        passed: how many files are neither images nor labels, by the end of their names.
     """
 
     title: str
@@ -62,6 +71,7 @@ class FileSet:
     digest: str
     input_half: str = ""
     headers: Mapping[str, Header] = field(default_factory=dict, repr=False)
+    passed: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -75,9 +85,12 @@ class FileSet:
             DataError: a file cannot be decoded.
         """
         try:
-            pixels = {key: decode(file.read(), name=file.name) for key, file in row.files.items()}
-        except OSError as error:  # that could be read when it was looked at
-            raise DataError(f"{row.name} cannot be read: {error}") from error
+            data = {key: file.read() for key, file in row.files.items()}
+        except OSError as error:
+            raise Unreadable(f"{row.name} cannot be read any more: {error}. Open the set again.") from error
+        pixels = {
+            key: decode(data[key], name=file.name, indices=key == "mask") for key, file in row.files.items()
+        }
         if self.input_half:
             middle = pixels["image"].shape[1] // 2
             left, right = pixels["image"][:, :middle], pixels["image"][:, middle : 2 * middle]
@@ -113,7 +126,7 @@ def of_folder(path: str, *, split: str, layout: Layout, memory: Path, strict: bo
         listing.files,
         names,
         among=[file.name for part in parts.values() for file in part.files if is_image(file.name)],
-        folder=f"{parse_split(split)[0]}/",
+        folder=f"{_folder_of(whole, split)}/",
         title=path,
     )
     by_name = {file.name: file for file in listing.files}
@@ -213,32 +226,48 @@ def _by_stem(listing: Listing, path: str) -> dict[str, File]:
 def _part(listing: Listing, split: str) -> Listing:
     """The split's folder, if the listing has such; names without folders that hold all the rest."""
     listing = _without_root(listing)
-    tops = _splits(listing)
+    folders = _splits(listing)
     split, _ = parse_split(split)
-    if tops:
-        if split not in tops:
-            raise DataError(f"{listing.path} has no folder {split!r}; it has {', '.join(sorted(tops))}.")
-        files = [
-            file._replace(name=file.name[len(split) + 1 :])
-            for file in listing.files
-            if file.name.startswith(f"{split}/")
-        ]
-        skipped = [skip for skip in listing.skipped if skip.name.split("/")[0] not in tops - {split}]
-        part = _without_root(listing._replace(files=files, skipped=skipped))
-        own = {file.name for file in part.files}
-        above = [] if own & {*FILES} else [file for file in listing.files if file.name in FILES]
-        return part._replace(files=[*part.files, *above])
-    if split != "train":
-        raise DataError(
-            f"{listing.path} has no folder {split!r}; all of it is 'train', of which 'train[:80%]' is a part."
-        )
-    return listing
+    if not folders:
+        if split != "train":
+            raise DataError(
+                f"{listing.path} has no folder {split!r}; all of it is 'train', of which 'train[:80%]' is a "
+                "part."
+            )
+        return listing
+    top = _folder_of(listing, split)
+    if not top:
+        raise DataError(f"{listing.path} has no folder {split!r}; it has {', '.join(sorted(folders))}.")
+    files = [
+        file._replace(name=file.name[len(top) + 1 :])
+        for file in listing.files
+        if file.name.startswith(f"{top}/")
+    ]
+    others = {*folders.values()} - {top}
+    skipped = [skip for skip in listing.skipped if skip.name.split("/")[0] not in others]
+    part = _without_root(listing._replace(files=files, skipped=skipped))
+    own = {file.name for file in part.files}
+    above = [] if own & {*FILES} else [file for file in listing.files if file.name in FILES]
+    return part._replace(files=[*part.files, *above])
 
 
-def _splits(listing: Listing) -> set[str]:
-    """The folders that are splits, where all images are in such."""
+def _folder_of(listing: Listing, split: str) -> str:
+    """A split's folder as it is called, or ''."""
+    folders, (split, _) = _splits(listing), parse_split(split)
+    return folders.get(split) or folders.get(_ALSO.get(split, ""), "")
+
+
+def _splits(listing: Listing) -> dict[str, str]:
+    """The folders that are splits, in lower case and as they are, where all images are in such."""
     tops = {file.name.split("/")[0] for file in listing.files if is_image(file.name)}
-    return tops if tops <= {*SPLITS} else set()
+    splits = {top.lower(): top for top in tops if top.lower() in SPLITS}
+    beside = sorted(tops - {*splits.values()})
+    if len(splits) > 1 and beside:
+        raise DataError(
+            f"{listing.path} has {', '.join(sorted(splits.values()))}, which are splits, and {beside[0]} "
+            "beside them; move what is no split, or name one of the folders as the source."
+        )
+    return {} if beside else splits
 
 
 def _without_root(listing: Listing) -> Listing:
@@ -246,7 +275,7 @@ def _without_root(listing: Listing) -> Listing:
     while True:
         used = [file.name for file in listing.files if is_image(file.name) or file.name in FILES]
         tops = {name.split("/")[0] for name in used}
-        if len(tops) != 1 or tops <= {*SPLITS} or not all("/" in name for name in used):
+        if len(tops) != 1 or {top.lower() for top in tops} <= {*SPLITS} or not all("/" in n for n in used):
             return listing
         (top,) = tops
         files = [file for file in listing.files if file.name.startswith(f"{top}/")]
@@ -298,7 +327,11 @@ def _complete(
         "version": _VERSION,
     }
     digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
-    return FileSet(title, tuple(rows), complete, dtypes, classes, tuple(skipped), digest, headers=headers)
+    others = [f.name for listing, _ in found for f in listing.files if not is_image(f.name)]
+    ends = Counter(os.path.splitext(name)[1].lower() for name in others if name not in FILES)
+    return FileSet(
+        title, tuple(rows), complete, dtypes, classes, tuple(skipped), digest, headers=headers, passed=ends
+    )
 
 
 def _settled(title: str, layout: Layout, headers: Sequence[Header]) -> tuple[Layout, np.dtype]:

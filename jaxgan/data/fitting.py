@@ -75,10 +75,13 @@ def fit(pixels: np.ndarray, layout: Layout) -> np.ndarray:
       pixels: uint8 or uint16 [H,W,C] with 1 to 4 channels.
       layout: with `channels` of 1 to 4.
     """
+    if len({*layout.background}) > 1 and pixels.shape[-1] <= 2:  # a coloured background wants colour
+        pixels = to_channels(pixels, pixels.shape[-1] + 2)
+    if layout.size:  # first, for all that follows takes memory
+        pixels = _sized(pixels, layout)
     if layout.background and pixels.shape[-1] in (2, 4):
         pixels = _composed(pixels, layout.background)
-    pixels = to_channels(pixels, layout.channels)
-    return _sized(pixels, layout) if layout.size else pixels
+    return to_channels(pixels, layout.channels)
 
 
 def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

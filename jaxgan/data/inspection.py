@@ -16,7 +16,7 @@ from jaxgan.data.opening import Options
 from jaxgan.data.sources import Source
 from jaxgan.data.stream import DEVICE_LIMIT_BYTES
 
-MOST = 20_000  # examples that are compared with each other
+MOST, MOST_PAIRS = 20_000, 1000  # examples that are compared with each other; pairs that are kept
 NEAR = 0.01  # the root mean square difference of two images, of 1, below which they are near duplicates
 ROWS, COLUMNS, LARGEST = 8, 12, 128  # of a contact sheet: rows, examples a row, pixels a side
 _THUMBNAIL = Layout(size=(16, 16), fit="stretch", filter="box", channels=1, background=(0, 0, 0))
@@ -30,6 +30,7 @@ class Report(NamedTuple):
       title: of the source.
       source: what was read; where `sizes_vary` small previews.
       files: of the files by header, how many there are, most frequent first.
+      passed: how many files are not called as images are, by the end of their names.
       sizes_vary: the error that says so, or "".
       classes: how many examples each has, by name.
       exact: groups of examples that are the same.
@@ -41,6 +42,7 @@ class Report(NamedTuple):
     title: str
     source: Source
     files: Mapping[Header, int]
+    passed: Mapping[str, int]
     sizes_vary: str
     classes: Mapping[str, int]
     exact: Sequence[Sequence[str]]
@@ -57,30 +59,57 @@ def inspect_source(spec: str, options: Options) -> Report:
     """
     files, vary = _files(spec, options)
     if files is None:
-        source, names, skipped = opening.open_with(spec, options), list[str](), list[Skipped]()
+        source = opening.open_with(spec, options._replace(prepare=False))
+        names, skipped = [f"example {i}" for i in range(len(source))], list[Skipped]()
     else:
         from jaxgan.data import prepared  # imports TFDS
 
         source, names, skipped = prepared.read_all(files, split=options.split, progress=options.progress)
-    count = min(len(source), MOST)
-    examples = source.gather(np.linspace(0, len(source) - 1, count).astype(int))
-    names = names or [f"example {i}" for i in np.linspace(0, len(source) - 1, count).astype(int)]
-    classes = dict.fromkeys(source.classes, 0)
-    if source.classes:
-        labels = source.arrays["label"] if source.arrays else examples["label"]
-        classes |= {name: int((labels == label).sum()) for label, name in enumerate(source.classes)}
-    exact = _exact(examples["image"], names)
+    index = np.linspace(0, len(source) - 1, min(len(source), MOST)).astype(int)
+    names, looks = [names[i] for i in index], _looks(source, index)
+    exact = _exact(looks.digests, names)
+    labels = source.arrays["label"] if source.arrays and source.classes else looks.labels
     return Report(
         title=spec,
         source=source,
-        files=dict(Counter(files.headers.values()).most_common()) if files else {},
+        files=dict(Counter(_headers(files)).most_common()),
+        passed=files.passed if files else {},
         sizes_vary=vary,
-        classes=classes,
+        classes={name: int((labels == label).sum()) for label, name in enumerate(source.classes)},
         exact=exact,
-        near=_near(examples["image"], names, exact),
+        near=_near(looks.thumbnails, names, exact),
         skipped=[*(files.skipped if files else ()), *skipped],
-        compared=count,
+        compared=len(index),
     )
+
+
+class _Looks(NamedTuple):
+    """What examples are compared by: digests of their pixels, small grey images [N,256] in [0, 1]; labels."""
+
+    digests: list[bytes]
+    thumbnails: np.ndarray
+    labels: np.ndarray
+
+
+def _looks(source: Source, index: np.ndarray) -> _Looks:
+    digests, thumbnails, labels = list[bytes](), list[np.ndarray](), list[np.ndarray]()
+    for some in np.array_split(index, -(-len(index) // 64)):
+        examples = source.gather(some)
+        most = np.iinfo(examples["image"].dtype).max
+        for image in examples["image"]:
+            digests.append(hashlib.sha256(image.tobytes()).digest())
+            thumbnails.append((fit(image, _THUMBNAIL).ravel() / most).astype(np.float32))
+        labels.append(examples.get("label", np.zeros(len(some), np.int32)))
+    return _Looks(digests, np.stack(thumbnails), np.concatenate(labels))
+
+
+def _headers(files: FileSet | None) -> list[Header]:
+    """Of each file one, also where it holds two sides."""
+    if files is None:
+        return []
+    return [
+        header for name, header in files.headers.items() if not files.input_half or name.startswith("image/")
+    ]
 
 
 def _files(spec: str, options: Options) -> tuple[FileSet | None, str]:
@@ -92,30 +121,33 @@ def _files(spec: str, options: Options) -> tuple[FileSet | None, str]:
         return opening.file_set(spec, options._replace(layout=layout, input_layout=layout)), str(error)
 
 
-def _exact(images: np.ndarray, names: Sequence[str]) -> list[list[str]]:
+def _exact(digests: Sequence[bytes], names: Sequence[str]) -> list[list[str]]:
     groups = defaultdict(list)
-    for image, name in zip(images, names, strict=False):
-        groups[hashlib.sha256(image.tobytes()).digest()].append(name)
+    for digest, name in zip(digests, names, strict=True):
+        groups[digest].append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _near(images: np.ndarray, names: Sequence[str], exact: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+def _near(
+    thumbnails: np.ndarray, names: Sequence[str], exact: Sequence[Sequence[str]]
+) -> list[tuple[str, str]]:
     """Pairs whose thumbnails differ by less than NEAR, of one example of each group that is the same."""
     again = {name for group in exact for name in group[1:]}
-    kept = [i for i, name in enumerate(names[: len(images)]) if name not in again]
-    most = np.iinfo(images.dtype).max
-    small = np.stack([fit(images[i], _THUMBNAIL).ravel() / most for i in kept]).astype(np.float32)
+    kept = np.array([i for i, name in enumerate(names) if name not in again])
+    small = thumbnails[kept]
     # Two points are no closer than on any line: those far apart along the widest are not compared.
     line = np.linalg.svd(small[:2000] - small.mean(0), full_matrices=False)[2][0]
     along = small @ line
     order, radius = np.argsort(along), NEAR * np.sqrt(small.shape[1])
     ends = np.searchsorted(along[order], along[order] + radius, side="right")
-    pairs = []
+    pairs = list[tuple[str, str]]()
     for start, stop in enumerate(ends):
         others = order[start + 1 : stop]
         close = np.linalg.norm(small[others] - small[order[start]], axis=1) < radius
         pairs += [(names[kept[order[start]]], names[kept[other]]) for other in others[close]]
-    return sorted((min(pair), max(pair)) for pair in pairs)
+        if len(pairs) >= MOST_PAIRS:
+            break
+    return sorted((min(pair), max(pair)) for pair in pairs[:MOST_PAIRS])
 
 
 def contact_sheet(source: Source) -> tuple[np.ndarray, list[str]]:
@@ -145,7 +177,14 @@ def memory_of(source: Source) -> int:
 
 
 def describe(report: Report) -> list[str]:
-    """The report in lines."""
+    """The report in lines, in which names of files cannot speak to a terminal."""
+    return [
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        for line in _lines(report)
+    ]
+
+
+def _lines(report: Report) -> list[str]:
     source, kind = report.source, "previews" if report.sizes_vary else "images"
     size = "x".join(map(str, source.image_shape))
     lines = [f"{report.title}: {len(source):,} {kind} of {size}, {source.dtype}"]
@@ -159,6 +198,9 @@ def describe(report: Report) -> list[str]:
     lines += _of_files(report) + _of_classes(report) + _of_duplicates(report)
     lines.append(f"Files that cannot be used: {len(report.skipped) or 'none'}")
     lines += [f"  {skip.name}: {skip.reason}" for skip in report.skipped]
+    if report.passed:
+        said = ", ".join(f"{count} {end or 'without one'}" for end, count in report.passed.items())
+        lines.append(f"Files with other endings, which are not looked at: {said}")
     if not report.sizes_vary:
         total = memory_of(source)
         place = "on the device" if total <= DEVICE_LIMIT_BYTES and source.arrays else "on the host"
@@ -191,7 +233,8 @@ def _of_classes(report: Report) -> list[str]:
 def _of_duplicates(report: Report) -> list[str]:
     of = f"of {report.compared:,} examples compared"
     copies = sum(len(group) - 1 for group in report.exact)
+    near = f"{MOST_PAIRS} or more" if len(report.near) == MOST_PAIRS else len(report.near) or "none"
     lines = [f"Exact duplicates, {of}: {copies or 'none'}"]
     lines += [f"  {' = '.join(group[:4])}{' = ...' if len(group) > 4 else ''}" for group in report.exact[:8]]
-    lines += [f"Near duplicates, {of}: {len(report.near) or 'none'}"]
+    lines += [f"Near duplicates, {of}: {near}"]
     return lines + [f"  {first} ~ {second}" for first, second in report.near[:8]]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from jaxgan.data.sources import DataError
 MAX_CLASSES = 100_000
 
 
+_LOG = logging.getLogger(__name__)
 FILES = ("dataset.json", "labels.csv")  # of labels
 
 
@@ -50,6 +52,9 @@ def find_labels(
     else:
         folders = {name: name.split("/")[0] for name in images if "/" in name}
         classes = {name.split("/")[0] for name in among if "/" in name}
+        if len(classes) > 1 and len(folders) < len(images):
+            outside = next(name for name in images if name not in folders)
+            _LOG.warning("%s: %s is in no sub-folder, so that these are no classes.", title, outside)
         if len(classes) < 2 or len(folders) < len(images):
             return Labels({}, ())
         numbers = {name: label for label, name in enumerate(sorted(classes))}
@@ -91,6 +96,10 @@ def _of_json(data: bytes, title: str) -> dict[str, Any]:
     return given
 
 
+# Heads of columns that have a point, as no others have.
+_HEADERS = ("file.name", "file.path", "image.name", "image.path")
+
+
 def _of_csv(data: bytes, title: str) -> dict[str, Any]:
     try:
         rows = [row for row in csv.reader(io.StringIO(data.decode("utf-8-sig"))) if row]
@@ -99,7 +108,7 @@ def _of_csv(data: bytes, title: str) -> dict[str, Any]:
     wrong = [i for i, row in enumerate(rows, 1) if len(row) != 2]
     if wrong:
         raise DataError(f"{title}, line {wrong[0]}: {len(rows[wrong[0] - 1])} columns, expected name,class.")
-    if rows and "." not in rows[0][0]:  # a header: no file is called so
+    if rows and (rows[0][0].lower() in _HEADERS or "." not in rows[0][0]):
         rows = rows[1:]
     given = {name.strip(): label.strip() for name, label in rows}
     if len(given) < len(rows):

@@ -27,7 +27,7 @@ class File(NamedTuple):
       name: its path below the set's root, with slashes.
       read: () -> its bytes.
       origin: its path below the folder or in the archive that is on disk.
-      stamp: what changes when its bytes do, cheaply: (size, time of change in ns), () inside an archive.
+      stamp: what changes when its bytes do, cheaply, see `stamp_of`; () inside an archive.
     """
 
     name: str
@@ -114,14 +114,18 @@ def _of_folder(root: Path) -> tuple[list[File], list[Skipped]]:
             elif about.st_size > MAX_BYTES:
                 skipped.append(Skipped(relative, _too_large(about.st_size)))
             else:
-                stamp = about.st_size, about.st_mtime_ns
-                files.append(File(relative, functools.partial(_read, path), relative, stamp))
+                files.append(File(relative, functools.partial(_read, path), relative, stamp_of(about)))
     return files, skipped
 
 
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def stamp_of(about: os.stat_result) -> tuple[int, ...]:
+    """Of a file's size, times and place on the disk: a copy with old times has another."""
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
 
 
 def _too_large(size: int) -> str:

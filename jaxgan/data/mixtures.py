@@ -13,18 +13,25 @@ from jaxgan.data.sources import Arrays, DataError, Source
 MAX_EPOCH = 2**28  # examples: their order is held in memory
 
 
-def mix(sources: Sequence[Source], weights: Sequence[float | None], *, name: str) -> Source:
+def mix(
+    sources: Sequence[Source],
+    weights: Sequence[float | None],
+    *,
+    name: str,
+    domains: Sequence[str] | None = None,
+) -> Source:
     """A source of several, whose examples carry the number of theirs as "domain", int32.
 
     An epoch of it is the shortest in which every example of every source occurs and the shares are the
-    weights: those of a source that has too few occur several times, equally often but for a rest. So the
-    stream's permutations keep the proportions exactly over an epoch, whatever the processes. Classes of one
-    name are one class; sources without labels make a mixture without.
+    weights, to an example: those of a source that has too few occur several times, equally often but for a
+    rest from all over it. So the stream's permutations keep the proportions over an epoch, whatever the
+    processes. Classes of one name are one class; sources without labels make a mixture without.
 
     Args:
       sources: two or more, of images of one shape and dtype.
       weights: of each, > 0; or None for all: by their sizes.
       name: of the mixture.
+      domains: names of the sources, all different; None is their own.
 
     Raises:
       DataError: shapes that differ, weights that are missing or not above 0.
@@ -40,12 +47,12 @@ def mix(sources: Sequence[Source], weights: Sequence[float | None], *, name: str
             "Bring the weights closer to each other."
         )
     counts = _apportioned(int(total), shares, sizes)
-    domains = np.repeat(np.arange(len(sources)), counts)
-    places = np.concatenate([np.arange(count) % size for count, size in zip(counts, sizes, strict=True)])
+    owners = np.repeat(np.arange(len(sources)), counts)
+    places = np.concatenate([_some_of(size, count) for size, count in zip(sizes, counts, strict=True)])
     classes, relabelled = _merged(sources)
 
     def read(indices: np.ndarray) -> Arrays:
-        domain = domains[indices]
+        domain = owners[indices]
         parts = [
             _relabel(source.gather(places[indices[domain == d]]), d, relabelled)
             for d, source in enumerate(sources)
@@ -56,7 +63,11 @@ def mix(sources: Sequence[Source], weights: Sequence[float | None], *, name: str
                 arrays[key][domain == d] = values
         return arrays
 
-    about = [[source.fingerprint, int(count)] for source, count in zip(sources, counts, strict=True)]
+    about = [
+        classes,
+        [numbers.tolist() for numbers in relabelled or []],
+        [[source.fingerprint, int(count)] for source, count in zip(sources, counts, strict=True)],
+    ]
     in_memory = all(source.arrays is not None and source.rows is None for source in sources)
     return Source(
         name=name,
@@ -66,9 +77,9 @@ def mix(sources: Sequence[Source], weights: Sequence[float | None], *, name: str
         length=int(counts.sum()),
         read=read,
         arrays=_whole(sources, relabelled) if in_memory else None,
-        rows=(np.cumsum([0, *sizes[:-1]])[domains] + places) if in_memory else None,
+        rows=(np.cumsum([0, *sizes[:-1]])[owners] + places) if in_memory else None,
         shapes={**sources[0].shapes, "domain": ()},
-        domains=_short([source.name for source in sources]),
+        domains=tuple(domains or (source.name for source in sources)),
     )
 
 
@@ -107,10 +118,10 @@ def _check(sources: Sequence[Source], weights: Sequence[float | None], name: str
         raise DataError(f"{name}: images differ: {said}. Set data.size and data.channels.")
 
 
-def _short(names: Sequence[str]) -> tuple[str, ...]:
-    """'folder:/a/cats.zip:train' as 'cats.zip', unless two were the same."""
-    short = tuple(name.split(":")[1].rpartition("/")[2] if ":" in name else name for name in names)
-    return short if len({*short}) == len(names) else tuple(names)
+def _some_of(size: int, count: int) -> np.ndarray:
+    """Each of `size` examples as often as the others among `count`, but for a rest from all over the set."""
+    mixed = np.argsort(np.random.Philox(size).random_raw(size), kind="stable")
+    return np.concatenate([np.tile(np.arange(size), count // size), mixed[: count % size]])
 
 
 def _apportioned(total: int, shares: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from jaxgan.data.fitting import Layout, fit
 from jaxgan.data.sources import DataError, Source, from_arrays
 from jaxgan.data.splits import parse_split, part_of
 
-MAX_BYTES = 2**36  # of a file's arrays
+MAX_BYTES = 2**34  # of a file's arrays
 # How images and labels of a split are called: by us, by Keras's files, by MedMNIST's.
 _NAMES = [("image", "label"), ("images", "labels"), ("x_{0}", "y_{0}"), ("{0}_images", "{0}_labels")]
 

@@ -107,6 +107,7 @@ def _check(options: Options) -> None:
 
 def file_set(spec: str, options: Options) -> filesets.FileSet | None:
     """The files behind a source, or None where it is not made of files."""
+    _check(options)
     scheme, _, rest = spec.partition(":")
     return _FILES[scheme](rest, options) if scheme in _FILES else None
 
@@ -179,20 +180,24 @@ def _open_arrays(rest: str, options: Options) -> Source:
 
 
 def _open_unpaired(rest: str, options: Options) -> Source:
-    first, second = (_open_operand(spec, options) for spec in _operands("unpaired", rest, exactly=2))
-    return replace(second, name=f"unpaired:{rest}", others={"input": first})
+    first, second = _operands("unpaired", rest, exactly=2)
+    inputs = _open_operand(first, options._replace(layout=options.input_layout or options.layout))
+    return replace(_open_operand(second, options), name=f"unpaired:{rest}", others={"input": inputs})
 
 
 def _open_mixture(rest: str, options: Options) -> Source:
-    sources, weights = [], []
+    specs, weights = list[str](), list[float | None]()
     for operand in _operands("mixture", rest):
         spec, star, weight = operand.rpartition("*")
         try:
             weights.append(float(weight) if star else None)
         except ValueError:
             raise DataError(f"mixture: {weight!r} of {operand!r} is no weight; write SOURCE*0.7.") from None
-        sources.append(_open_operand(spec if star else operand, options))
-    return mix(sources, weights, name=f"mixture:{rest}")
+        specs.append(spec if star else operand)
+    names = [spec.rstrip("/").replace("/", ":").rpartition(":")[2] for spec in specs]
+    domains = names if len({*names}) == len(names) else [f"{name} ({i})" for i, name in enumerate(names, 1)]
+    sources = [_open_operand(spec, options) for spec in specs]
+    return mix(sources, weights, name=f"mixture:{rest}", domains=domains)
 
 
 def _open_operand(spec: str, options: Options) -> Source:

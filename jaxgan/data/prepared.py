@@ -1,31 +1,31 @@
 """Image files converted once, into a set that TFDS and array_record read by index at full speed."""
 
-import contextlib
-import errno
 import functools
 import json
 import logging
+import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core import registered
+from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from jaxgan.data.filesets import FileSet, Row
+from jaxgan.data.filesets import FileSet, Row, Unreadable
 from jaxgan.data.listing import Skipped
 from jaxgan.data.records import source_of
 from jaxgan.data.sources import DataError, Source
 from jaxgan.data.splits import part_of
 
-CHUNK = 256  # examples of which a file is made on the way: what an interruption loses at most
-THREADS = 8
+SHARD_EXAMPLES, SHARD_BYTES = 4096, 2**26  # of a shard at most: what an interruption loses
+AT_A_TIME = 32  # examples that are decoded before they are written
+THREADS = min(8, os.cpu_count() or 1)  # each holds an image of full size
 _VERSION = "1.0.0"
 
 
@@ -46,36 +46,44 @@ def prepare(fileset: FileSet, directory: Path, *, strict: bool = False, progress
     """
     name = f"files_{fileset.digest[:32]}"
     final, parts = directory / name / _VERSION, directory / f"{name}.parts"
-    if (final / "dataset_info.json").exists():
+    if final.exists():
         if strict:
             _refuse(fileset, skipped_of(final))
         return final
     try:
         _check_room(fileset, directory)
-        skipped = _convert(fileset, parts, progress=progress)
+        lengths, skipped = _convert(fileset, parts, name, progress=progress)
         _report(fileset, skipped, strict=strict)
-        _write(fileset, name, directory, parts, skipped)
-    except OSError as error:
-        if (final / "dataset_info.json").exists():  # another process came first, and took the parts away
+        _describe(fileset, parts, name, lengths, skipped)
+        final.parent.mkdir(exist_ok=True)
+        parts.rename(final)
+        for path in [*final.glob("broken-*"), *final.glob("fresh-*")]:
+            path.unlink(missing_ok=True)
+    except (OSError, RuntimeError, ValueError) as error:  # array_record and TFDS raise the latter two
+        if isinstance(error, DataError):
+            raise
+        if final.exists():  # another process came first, and took the parts with it
+            shutil.rmtree(parts, ignore_errors=True)
             return final
+        said = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{fileset.title} cannot be prepared in {directory}: {error.strerror or error}. Make room or "
-            "give data.data_dir a directory that can be written; what is done so far is kept."
+            f"{fileset.title} cannot be prepared in {directory}: {said}. Make room or give data.data_dir a "
+            "directory that can be written; what is done so far is kept."
         ) from error
-    shutil.rmtree(parts, ignore_errors=True)
     return final
 
 
 def skipped_of(directory: Path) -> list[Skipped]:
     """The files that were found broken when a set was prepared."""
-    return [Skipped(*skip) for skip in json.loads((directory.parent / "skipped.json").read_text())]
+    try:
+        return [Skipped(*skip) for skip in json.loads((directory / "skipped.json").read_text())]
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{directory} is damaged ({error}); delete it, and it is made again.") from error
 
 
 def _check_room(fileset: FileSet, directory: Path) -> None:
-    """Twice the set's size is taken: by its parts, and by what they become."""
     directory.mkdir(parents=True, exist_ok=True)
-    size = sum(int(np.prod(shape)) * fileset.dtypes[key].itemsize for key, shape in fileset.shapes.items())
-    needed, free = 2 * size * len(fileset.rows), shutil.disk_usage(directory).free
+    needed, free = _bytes_of_one(fileset) * len(fileset.rows), shutil.disk_usage(directory).free
     if needed > free:
         raise DataError(
             f"{fileset.title} takes {needed / 2**30:.2f} GiB to prepare, and {directory} has "
@@ -83,108 +91,105 @@ def _check_room(fileset: FileSet, directory: Path) -> None:
         )
 
 
-def _convert(fileset: FileSet, parts: Path, *, progress: bool) -> list[Skipped]:
-    """Decodes all examples into files of CHUNK examples each; those that are there stay."""
+def _bytes_of_one(fileset: FileSet) -> int:
+    return sum(int(np.prod(shape)) * fileset.dtypes[key].itemsize for key, shape in fileset.shapes.items())
+
+
+def _convert(fileset: FileSet, parts: Path, name: str, *, progress: bool) -> tuple[list[int], list[Skipped]]:
+    """Decodes all examples into shards; those that are there stay. Their lengths, and what is broken."""
     parts.mkdir(exist_ok=True)
-    skipped = []
+    size = max(1, min(SHARD_EXAMPLES, SHARD_BYTES // _bytes_of_one(fileset)))
+    starts = range(0, len(fileset.rows), size)
+    lengths, skipped = list[int](), list[Skipped]()
     with (
         ThreadPoolExecutor(THREADS) as pool,
         tqdm(total=len(fileset.rows), desc=fileset.title, unit=" images", disable=not progress) as bar,
     ):
-        for start in range(0, len(fileset.rows), CHUNK):
-            rows = fileset.rows[start : start + CHUNK]
-            path = parts / f"{start:09d}.npz"
+        for number, start in enumerate(starts):
+            rows = fileset.rows[start : start + size]
+            path = parts / f"{name}-train.array_record-{number:05d}-of-{len(starts):05d}"
+            broken = path.with_name(f"broken-{number:05d}.json")
             if not path.exists():
-                _convert_chunk(fileset, rows, path, pool)
-            with np.load(path) as chunk:
-                names, reasons = chunk["skipped"].tolist(), chunk["reasons"].tolist()
-            skipped += [Skipped(name, reason) for name, reason in zip(names, reasons, strict=True)]
+                _convert_shard(fileset, rows, path, broken, pool)
+            found = [Skipped(*skip) for skip in json.loads(broken.read_text())]
+            lengths.append(len(rows) - len(found))
+            skipped += found
             bar.update(len(rows))
-    return skipped
+    return lengths, skipped
 
 
-def _convert_chunk(fileset: FileSet, rows: Sequence[Row], path: Path, pool: ThreadPoolExecutor) -> None:
-    made = list(zip(rows, pool.map(functools.partial(_read, fileset), rows), strict=True))
-    good = [(row, images) for row, images in made if not isinstance(images, Skipped)]
-    bad = [skip for _, skip in made if isinstance(skip, Skipped)]
-    arrays = {
-        key: np.stack([images[key] for _, images in good])
-        if good
-        else np.zeros((0, *shape), fileset.dtypes[key])
-        for key, shape in fileset.shapes.items()
-    }
-    arrays["label"] = np.array([row.label for row, _ in good], np.int32)
-    arrays["skipped"] = np.array([name for name, _ in bad], np.str_)
-    arrays["reasons"] = np.array([reason for _, reason in bad], np.str_)
-    fresh = path.with_suffix(f".{secrets.token_hex(4)}")
+def _convert_shard(
+    fileset: FileSet, rows: Sequence[Row], path: Path, broken: Path, pool: ThreadPoolExecutor
+) -> None:
+    """Writes what cannot be decoded, and then the shard, under its name only when it is whole."""
+    fresh, bad = path.with_name(f"fresh-{secrets.token_hex(4)}"), list[Skipped]()
+    writer = ArrayRecordWriter(os.fspath(fresh), "group_size:1")
     try:
-        with fresh.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        fresh.replace(path)
+        for start in range(0, len(rows), AT_A_TIME):
+            some = rows[start : start + AT_A_TIME]
+            made = pool.map(functools.partial(_read, fileset), some)
+            for row, example in zip(some, made, strict=True):
+                if isinstance(example, Skipped):
+                    bad.append(example)
+                else:
+                    writer.write(_record(fileset, row, example))
+        writer.close()
+        broken.write_text(json.dumps([[*skip] for skip in bad]))
+        fresh.rename(path)
     finally:
+        if writer.is_open():
+            writer.close()
         fresh.unlink(missing_ok=True)
 
 
 def _read(fileset: FileSet, row: Row) -> dict[str, np.ndarray] | Skipped:
     try:
         return fileset.read(row)
+    except Unreadable:
+        raise  # it may be read another time: the conversion stops, and goes on then
     except DataError as error:
         return Skipped(row.name, str(error).removeprefix(f"{row.name} "))
 
 
-class _Files(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """TFDS's builder of converted parts."""
+def _record(fileset: FileSet, row: Row, images: Mapping[str, np.ndarray]) -> bytes:
+    """An example as TFDS stores it."""
+    example = tf_example_pb2.Example()
+    for key, pixels in images.items():
+        example.features.feature[key].bytes_list.value.append(pixels.tobytes())
+    if fileset.classes:
+        example.features.feature["label"].int64_list.value.append(row.label)
+    return bytes(example.SerializeToString())
 
-    VERSION = tfds.core.Version(_VERSION)
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {_VERSION: "Made of files."}
 
-    def __init__(self, fileset: FileSet, parts: Path, skipped: Sequence[Skipped], **options: Any) -> None:
-        self.fileset, self.parts, self.skipped = fileset, parts, skipped
-        super().__init__(**options)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features: dict[str, Any] = {
-            key: tfds.features.Tensor(
-                shape=shape, dtype=self.fileset.dtypes[key], encoding=tfds.features.Encoding.BYTES
-            )
-            for key, shape in self.fileset.shapes.items()
-        }
-        if self.fileset.classes:
-            features["label"] = tfds.features.ClassLabel(names=list(self.fileset.classes))
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=f"{self.fileset.title}; {len(self.skipped)} files left out.",
-            features=tfds.features.FeaturesDict(features),
-            disable_shuffling=True,  # the order is the set's
+def _describe(
+    fileset: FileSet, parts: Path, name: str, lengths: Sequence[int], skipped: Sequence[Skipped]
+) -> None:
+    """Writes what TFDS wants to know of the shards."""
+    features: dict[str, Any] = {
+        key: tfds.features.Tensor(
+            shape=shape, dtype=fileset.dtypes[key], encoding=tfds.features.Encoding.BYTES
         )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict]]]:
-        return {"train": self._generate_examples()}
-
-    def _generate_examples(self) -> Iterator[tuple[int, dict]]:
-        number, names = 0, [*self.fileset.shapes, *(["label"] if self.fileset.classes else [])]
-        for path in sorted(self.parts.glob("*.npz")):
-            with np.load(path) as chunk:
-                for values in zip(*(chunk[name] for name in names), strict=True):
-                    yield number, dict(zip(names, values, strict=True))
-                    number += 1
-
-
-def _write(fileset: FileSet, name: str, directory: Path, parts: Path, skipped: Sequence[Skipped]) -> None:
-    with registered.skip_registration():
-        builder_class = type(name, (_Files,), {"name": name})
-    (directory / name).mkdir(exist_ok=True)
-    (directory / name / "skipped.json").write_text(json.dumps([[*skip] for skip in skipped]))
-    builder = builder_class(fileset, parts, skipped, data_dir=directory, file_format="array_record")
-    tfds.disable_progress_bar()
-    try:
-        with contextlib.redirect_stdout(None):  # it announces a download, and there is none
-            builder.download_and_prepare()
-    except OSError:
-        if not builder.is_prepared():  # another process came first, and is served
-            raise
-    except RuntimeError as error:  # array_record's, of what it cannot write
-        raise OSError(errno.EIO, str(error)) from error
+        for key, shape in fileset.shapes.items()
+    }
+    if fileset.classes:
+        features["label"] = tfds.features.ClassLabel(names=list(fileset.classes))
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=parts, dataset_name=name, split="train", filetype_suffix="array_record"
+    )
+    size = sum(path.stat().st_size for path in parts.glob(f"{name}-train*"))
+    split = tfds.core.SplitInfo(
+        name="train", shard_lengths=list(lengths), num_bytes=size, filename_template=template
+    )
+    tfds.folder_dataset.write_metadata(
+        data_dir=parts,
+        features=tfds.features.FeaturesDict(features),
+        split_infos=[split],
+        version=_VERSION,
+        check_data=False,
+        description=f"{fileset.title}; {len(skipped)} files left out.",
+        disable_shuffling=True,  # the order is the set's
+    )
+    (parts / "skipped.json").write_text(json.dumps([[*skip] for skip in skipped]))
 
 
 def open_prepared(directory: Path, *, title: str, split: str) -> Source:
@@ -193,9 +198,13 @@ def open_prepared(directory: Path, *, title: str, split: str) -> Source:
     Raises:
       DataError: there is no such part.
     """
-    builder = tfds.builder_from_directory(directory)
     raw = tfds.decode.DeserializeMethod.RAW_BYTES
-    records = builder.as_data_source("train", deserialize_method=raw, file_format="array_record")
+    try:
+        builder = tfds.builder_from_directory(directory)
+        records = builder.as_data_source("train", deserialize_method=raw, file_format="array_record")
+        records.__getitems__([0, len(records) - 1])
+    except Exception as error:  # TFDS's and array_record's, of many kinds
+        raise DataError(f"{directory} is damaged ({error}); delete it, and it is made again.") from error
     chosen = part_of(split, len(records), title=title)
     features = dict(builder.info.features)
     label = features.pop("label", None)
@@ -203,7 +212,7 @@ def open_prepared(directory: Path, *, title: str, split: str) -> Source:
     dtypes = {key: np.dtype(feature.np_dtype) for key, feature in features.items()}
 
     def read(indices: Sequence[int]) -> Iterator[dict[str, Any]]:
-        # What `_Files` wrote, by hand: TFDS's parser, for features of any kind, takes several times as long.
+        # What `_record` wrote, by hand: TFDS's parser, for features of any kind, takes several times as long.
         for record in records.__getitems__([chosen[index] for index in indices]):
             values = tf_example_pb2.Example.FromString(record).features.feature
             images = {
@@ -219,7 +228,7 @@ def open_prepared(directory: Path, *, title: str, split: str) -> Source:
         shapes=shapes,
         dtypes=dtypes,
         classes=() if label is None else label.names,
-        about={"directory": directory.parent.name, "part": [chosen.start, chosen.stop]},
+        about={"set": directory.parent.name, "part": [chosen.start, chosen.stop]},
     )
 
 
@@ -264,7 +273,7 @@ def read_all(fileset: FileSet, *, split: str, progress: bool) -> tuple[Source, l
         shapes=fileset.shapes,
         dtypes=fileset.dtypes,
         classes=fileset.classes,
-        about={"digest": fileset.digest, "part": [chosen.start, chosen.stop], "length": len(rows)},
+        about={"set": f"files_{fileset.digest[:32]}", "part": [chosen.start, chosen.stop]},
     )
     return source, [row.name for row in rows], skipped
 

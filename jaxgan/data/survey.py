@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import PIL
+
 from jaxgan.data.decoding import SUFFIXES, Header, inspect
-from jaxgan.data.listing import File, Listing
+from jaxgan.data.listing import File, Listing, stamp_of
 from jaxgan.data.sources import DataError
 
 THREADS = 8
+_BY = [1, PIL.__version__]  # what judged the files: a newer one judges them anew
 
 
 class Found(NamedTuple):
@@ -39,7 +42,7 @@ def survey(listing: Listing, *, memory: Path) -> dict[str, Found]:
     """
     images = [file for file in listing.files if is_image(file.name)]
     about = os.stat(listing.path)
-    whole = [about.st_size, about.st_mtime_ns] if listing.path.is_file() else []
+    whole = [*stamp_of(about)] if listing.path.is_file() else []
     path = memory / f"{hashlib.sha256(os.fspath(listing.path.absolute()).encode()).hexdigest()[:32]}.json"
     known = _recalled(path)
 
@@ -81,9 +84,9 @@ def _recall(entry: Any, stamp: list[int]) -> Found | None:
 
 def _recalled(path: Path) -> dict[str, list]:
     try:
-        known = json.loads(path.read_text())
-        return known if isinstance(known, dict) else {}
-    except (OSError, ValueError):
+        memory = json.loads(path.read_text())
+        return memory["files"] if memory["by"] == _BY else {}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}  # it is only a memory
 
 
@@ -91,7 +94,7 @@ def _remember(path: Path, known: dict[str, list]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(known))
+        fresh.write_text(json.dumps({"by": _BY, "files": known}))
         fresh.replace(path)
     except OSError:
         pass  # a directory that cannot be written is read all the same

@@ -81,7 +81,7 @@ def random_flip(images: jax.Array, keys: jax.Array) -> jax.Array:
     return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)
 
 
-def centre_crop(images: jax.Array, size: tuple[int, int]) -> jax.Array:
+def centre_crop(images: Any, size: tuple[int, int]) -> Any:
     """The middle of images [...,H,W,C] at a size (height, width) that is not larger.
 
     Raises:
@@ -158,7 +158,7 @@ def downscale(images: jax.Array, factor: int, *, filter: str = "cubic") -> jax.A
     return resize(images, (height // factor, width // factor), filter=filter)
 
 
-def _margins(images: jax.Array, size: tuple[int, int]) -> tuple[int, int]:
+def _margins(images: Any, size: tuple[int, int]) -> tuple[int, int]:
     height, width = (m - n for m, n in zip(images.shape[-3:-1], size, strict=True))
     if min(height, width) < 0 or min(size) < 1:
         raise DataError(f"A crop of {size} was asked of images {images.shape[-3:-1]}; expected it smaller.")
