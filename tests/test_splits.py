@@ -1,16 +1,22 @@
 """Splits of folders share their labels, and what is lost on the way is said."""
 
+import io
 import json
 import os
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
+import PIL.ExifTags
 import PIL.Image
+import PIL.ImageOps
+import png
 import pytest
 from made_sets import put, save, tree
 
 from jaxgan import data
+from jaxgan.data import decoding
 
 
 def named(source):
@@ -64,30 +70,65 @@ def test_strict_is_of_the_split_alone(opened, root):
         opened(split="test", strict=True)
 
 
-def deep_png(values):
-    """A PNG of 16-bit colours, which Pillow cannot write: uint16 [H,W,3]."""
-    height, width, _ = values.shape
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_pngs_of_16_bits_keep_them(opened, root, said, channels, interlaced):
+    values = np.random.default_rng(0).integers(0, 65536, (6, 5, channels), np.uint16)
+    root.mkdir(exist_ok=True)
+    writer = png.Writer(
+        5, 6, greyscale=channels < 3, alpha=channels % 2 == 0, bitdepth=16, interlace=interlaced
+    )
+    with (root / "deep.png").open("wb") as file:
+        writer.write_array(file, values.ravel().tolist())
+    source = opened()
+    assert source.dtype == np.uint16 and said() == []
+    np.testing.assert_array_equal(source.arrays["image"], [values])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_pixels_are_turned_as_pillow_turns_others(orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 3), np.uint8)
+    image = PIL.Image.fromarray(pixels)
+    image.getexif()[PIL.ExifTags.Base.Orientation] = orientation
+    expected = np.asarray(PIL.ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(decoding._turned(pixels, orientation), expected)
+
+
+def test_a_broken_deep_png_is_left_out(opened, root, said):
+    values = np.random.default_rng(0).integers(0, 65536, (40, 50, 3), np.uint16)
+    file = io.BytesIO()
+    png.Writer(50, 40, greyscale=False, bitdepth=16).write_array(file, values.ravel().tolist())
+    put(root, {"good.png": file.getvalue(), "cut.png": file.getvalue()[:-300]})
+    assert len(opened()) == 1 and any("left out: cut.png: is broken" in line for line in said())
+
+
+def test_a_deep_png_that_holds_more_than_it_claims_is_not_decompressed(opened, root, said):
+    """200 MB of zeros in 200 KB, said to be 6x5 pixels."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 16, 2, 0, 0, 0))
+    bomb = chunk(b"IDAT", zlib.compress(bytes(200_000_000), 9))
+    put(root, {"bomb.png": b"\x89PNG\r\n\x1a\n" + header + bomb + chunk(b"IEND", b"")})
+    tree(root, ["good.png"])
+    tracemalloc.start()
+    try:
+        assert len(opened()) == 1
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert any("bomb.png: is broken: it holds more than the pixels that it claims" in line for line in said())
+
+
+def test_colour_tiffs_of_16_bits_are_read_with_8_and_that_is_said():
+    """By their header alone: Pillow cannot write one."""
+    image = PIL.Image.new("RGB", (5, 6))
+    image.tag_v2 = {PIL.ExifTags.Base.BitsPerSample: (16, 16, 16)}
+    assert (
+        max(decoding._bits_of_tiff(image)) == 16
+        and max(decoding._bits_of_tiff(PIL.Image.new("L", (1, 1)))) == 8
     )
-
-
-def test_colours_of_16_bits_are_read_with_8_and_that_is_said(opened, root, said):
-    values = np.arange(6 * 5 * 3, dtype=np.uint16).reshape(6, 5, 3) * 700
-    put(root, {"deep.png": deep_png(values)})
-    source = opened()
-    assert source.dtype == np.uint8
-    np.testing.assert_array_equal(source.arrays["image"][0], values >> 8)
-    assert any("1 files of 16 bits are read with 8, as image/deep.png" in line for line in said())
 
 
 def test_grey_of_16_bits_is_not_said_to_be_coarsened(opened, root, said):

@@ -1,12 +1,15 @@
 """Image files into pixels, without trusting them: what a file claims is checked before it is decoded."""
 
 import io
+import struct
+import zlib
 from typing import NamedTuple
 
 import numpy as np
 import PIL.ExifTags
 import PIL.Image
 import PIL.ImageOps
+import png
 
 from jaxgan.data.sources import DataError
 
@@ -48,7 +51,7 @@ _UNREADABLE = (
 class Header(NamedTuple):
     """What a file says of itself: its size as it is to be seen, its channels, and bits a value, 8 or 16.
 
-    `coarsened` are files of 16 bits a value that are read with 8, which are all but grey ones.
+    `coarsened` are files of 16 bits a value that are read with 8: TIFFs in colour.
     """
 
     height: int
@@ -69,9 +72,15 @@ def inspect(data: bytes, *, name: str) -> Header:
         width, height = image.size
         if 5 <= _orientation(image, name) <= 8:  # those that lie on their side
             width, height = height, width
-        claimed = data[24] if image.format == "PNG" else max(_bits_of_tiff(image))
-        bits = 8 if mode in _CHANNELS else 16
-        return Header(height, width, _CHANNELS.get(mode, 1), bits, coarsened=claimed > bits)
+        deep = _is_deep_png(data, image)
+        bits = 8 if mode in _CHANNELS and not deep else 16
+        channels = (3 if data[25] & 2 else 1) + (mode in ("LA", "RGBA")) if deep else _CHANNELS.get(mode, 1)
+        return Header(height, width, channels, bits, coarsened=max(_bits_of_tiff(image)) > bits)
+
+
+def _is_deep_png(data: bytes, image: PIL.Image.Image) -> bool:
+    """Of 16 bits a value and more than grey, by its header: what Pillow reads with 8."""
+    return image.format == "PNG" and data[24] == 16 and (data[25] != 0 or "transparency" in image.info)
 
 
 def _bits_of_tiff(image: PIL.Image.Image) -> tuple[int, ...]:
@@ -81,18 +90,21 @@ def _bits_of_tiff(image: PIL.Image.Image) -> tuple[int, ...]:
 
 
 def decode(data: bytes, *, name: str, indices: bool = False) -> np.ndarray:
-    """The pixels of an image file: uint8 [H,W,C], or uint16 for grey ones of more than 8 bits.
+    """The pixels of an image file: uint8 [H,W,C], or uint16 for those of more than 8 bits.
 
     The first frame, turned as EXIF says. C is 1 (grey), 2 (grey and alpha), 3 or 4 (with alpha); palettes
-    become colours, or with `indices` their numbers (as of masks), CMYK and the like RGB. Colours of 16 bits
-    come as 8: Pillow has no mode for them.
+    become colours, or with `indices` their numbers (as of masks), CMYK and the like RGB. Values of 16 bits
+    keep them in PNG files and grey TIFFs; TIFFs in colour come with 8, for Pillow has no mode for them.
 
     Raises:
       DataError: it is no image of a known format, too large, or broken.
     """
     with _opened(data, name) as image:
-        mode, upright = _mode(image, name), _orientation(image, name) == 1
+        mode, turn = _mode(image, name), _orientation(image, name)
+        upright = turn == 1
         try:
+            if _is_deep_png(data, image):
+                return _turned(_deep_png(data), turn)
             turned = image if upright else PIL.ImageOps.exif_transpose(image)
             as_it_is = mode == "I" or (indices and turned.mode == "P")
             pixels = np.asarray(turned if as_it_is else turned.convert(mode))
@@ -103,6 +115,41 @@ def decode(data: bytes, *, name: str, indices: bool = False) -> np.ndarray:
             raise DataError(f"{name} has values from {pixels.min()} to {pixels.max()}, expected 0 to 65535.")
         pixels = pixels.astype(np.uint16)
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _deep_png(data: bytes) -> np.ndarray:
+    """uint16 [H,W,C], by a reader that is slow and knows 16 bits."""
+    try:
+        _refuse_more_than_claimed(data)
+        width, height, rows, about = png.Reader(bytes=data).asDirect()
+        return np.array([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, about["planes"])
+    except (png.Error, zlib.error, struct.error) as error:
+        raise OSError(_said(error)) from error
+
+
+def _refuse_more_than_claimed(data: bytes) -> None:
+    """Raises an OSError for a PNG that would become more than its pixels: the slow reader would not stop."""
+    width, height = struct.unpack(">II", data[16:24])
+    limit = 8 * width * height + 32 * (width + height)  # four values of two bytes, and a byte a line
+    inflate, size, at = zlib.decompressobj(), 0, 8
+    while at + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        if kind == b"IDAT":
+            size += len(inflate.decompress(data[at + 8 : at + 8 + length], limit + 1))
+        if size > limit:
+            raise OSError("it holds more than the pixels that it claims")
+        at += 12 + length
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """As EXIF's orientation says, from 1 to 8."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def _opened(data: bytes, name: str) -> PIL.Image.Image:

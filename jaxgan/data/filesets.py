@@ -23,7 +23,7 @@ from jaxgan.data.survey import Found, is_image, survey
 # Folders that are parts of a set, not classes, however they are capitalised.
 SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation")
 _ALSO = {"train": "training", "test": "testing"}
-_VERSION = 3  # of what `read` makes of the same files and layouts
+_VERSION = 4  # of what `read` makes of the same files and layouts
 
 
 _LOG = logging.getLogger(__name__)

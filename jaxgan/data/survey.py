@@ -14,7 +14,7 @@ from jaxgan.data.listing import File, Listing, stamp_of
 from jaxgan.data.sources import DataError
 
 THREADS = 8
-_BY = [1, PIL.__version__]  # what judged the files: a newer one judges them anew
+_BY = [2, PIL.__version__]  # what judged the files: a newer one judges them anew
 
 
 class Found(NamedTuple):
