@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxgan import data, pictures
 from jaxgan.data import inspection
 from jaxgan.data.opening import KNOWN, Options, open_with
-from jaxgan.models import dcgan
+from jaxgan.models import layers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +84,7 @@ def check_data(given: argparse.Namespace) -> int:
 def networks(image_shape: tuple[int, int, int]) -> list[str]:
     """Which families can make such images."""
     height, width, _ = image_shape
-    doublings = {smallest: dcgan.doublings(image_shape, smallest) for smallest in (4, 2)}
+    doublings = {smallest: layers.doublings(image_shape, smallest) for smallest in (4, 2)}
     fitting = [(smallest, count) for smallest, count in doublings.items() if count]
     if fitting:
         smallest, count = fitting[0]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxgan import data
-from jaxgan.models import dcgan
+from jaxgan.models import layers
 from jaxgan.relations import relations
 from jaxgan.rules import FREE, RULES
 
@@ -103,7 +103,7 @@ def check_source(config: Config, source: data.Source) -> None:
     """
     shape = height, width, _ = shown_shape(config, source.image_shape)
     classes, smallest = len(source.classes), config.model.smallest
-    deep = config.model.family == "dcgan" and dcgan.doublings(shape, smallest) == 0
+    deep = config.model.family == "dcgan" and layers.doublings(shape, smallest) == 0
     out = [label for label in config.sample.labels if label >= classes]
     wrong = []
     if height > source.image_shape[0] or width > source.image_shape[1]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxgan.models import dcgan, layers, mlp
+from jaxgan.models import dcgan, layers, mlp, resnet
 
 B, Z = 3, 5
 LABELS = jnp.int32([0, 2, 1])
@@ -49,6 +49,13 @@ def cases(num_classes=0, **options):
         ),
         "mlp generator": (mlp.Generator((2,), width=8, **options), normal(0, B, Z), *given),
         "mlp discriminator": (mlp.Discriminator(width=8, **options), normal(0, B, 2), *given),
+        "resnet generator": (
+            resnet.Generator(SMALL, width=8, smallest=2, attention=4, **options), normal(0, B, Z), *given
+        ),
+        "resnet discriminator": (
+            resnet.Discriminator(SMALL, width=8, smallest=2, attention=4, **options),
+            normal(0, B, *SMALL), *given
+        ),
     }  # fmt: skip
 
 
@@ -153,7 +160,7 @@ def test_one_hot_labels():
      ((48, 64, 3), 4, 3), ((32, 30, 3), 4, 1), ((7, 8, 1), 2, 0), ((4, 4, 1), 4, 0)],
 )  # fmt: skip
 def test_doublings(shape, smallest, expected):
-    assert dcgan.doublings(shape, smallest) == expected
+    assert layers.doublings(shape, smallest) == expected
 
 
 def test_widths_double_up_to_8_times_the_narrowest():
@@ -284,7 +291,7 @@ def test_classes_without_labels_are_refused(name):
 # What a discriminator says beside its logits
 
 
-@pytest.mark.parametrize("name", ["dcgan discriminator", "mlp discriminator"])
+@pytest.mark.parametrize("name", [name for name in cases() if name.endswith("discriminator")])
 def test_a_description_begins_with_the_logits_and_ends_with_the_heads(name):
     module, *inputs = cases(3)[name]
     module = module.clone(heads=(("classes", 5), ("codes", 2)))
@@ -397,3 +404,74 @@ def test_evaluation_does_not_refine():
     _, after = module.apply(variables, images, train=False, mutable=["batch_stats"])
     before = jax.tree.leaves(variables["batch_stats"])
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(after), before, strict=True))
+
+
+# Residual networks
+
+
+def parameters(module, *inputs):
+    variables = jax.eval_shape(partial(module.init, train=True), jax.random.key(0), *inputs)
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def test_biggan_has_as_many_parameters_as_the_paper_says():
+    """Brock et al. 2019, table 1: 70.43 million of G; of D, which it does not say, those of its table 4."""
+    generator = resnet.Generator(
+        (128, 128, 3), 1000, width=96, embedding=128, hierarchical=True, attention=64, norm="spectral"
+    )
+    discriminator = resnet.Discriminator((128, 128, 3), 1000, width=96, attention=64)
+    labels = jnp.zeros(2, jnp.int32)
+    assert parameters(generator, jnp.zeros((2, 120)), labels) == 70_433_988
+    assert parameters(discriminator, jnp.zeros((2, 128, 128, 3)), labels) == 87_982_370
+
+
+def test_sngan_has_the_parameters_of_its_tables():
+    """Miyato et al. 2018, table 4: a dense layer to 4x4x256, three blocks of 256, and so on."""
+    dense, block = 128 * 4096 + 4096, 2 * (9 * 256 * 256 + 256) + 256 * 256 + 256 + 4 * 256
+    expected = dense + 3 * block + 2 * 256 + 9 * 256 * 3 + 3
+    generator = resnet.Generator((32, 32, 3), width=256, multiples=(1, 1, 1))
+    assert parameters(generator, jnp.zeros((2, 128))) == expected
+    conv = 9 * 128 * 128 + 128
+    expected = 9 * 3 * 128 + 128 + 7 * conv + 3 * 128 + 128 + 128 * 128 + 128 + 128 + 1
+    discriminator = resnet.Discriminator((32, 32, 3), width=128, multiples=(1, 1), smallest=8, plain=2)
+    assert parameters(discriminator, jnp.zeros((2, 32, 32, 3))) == expected
+
+
+@either_kind
+@pytest.mark.parametrize("shape", [(8, 8, 1), (16, 24, 4), (12, 8, 2)])
+def test_residual_networks_make_and_judge_images_of_any_shape(shape, num_classes):
+    given, smallest = (LABELS,) if num_classes else (), 2 if shape == SMALL else 4
+    options = {"num_classes": num_classes, "width": 4, "smallest": smallest, "dtype": jnp.bfloat16}
+    made = traced(
+        resnet.Generator(shape, embedding=3, hierarchical=True, **options), jnp.ones((B, Z)), *given
+    )
+    check_traced(*made, (B, *shape))
+    check_traced(*traced(resnet.Discriminator(shape, **options), jnp.ones((B, *shape)), *given), (B,))
+
+
+def test_self_attention_starts_as_nothing_and_then_looks_everywhere():
+    images = normal(0, 1, 4, 4, 8)
+    attention = resnet.SelfAttention(lambda layer, inputs: layer(inputs))
+    variables = attention.init(jax.random.key(0), images)
+    np.testing.assert_array_equal(attention.apply(variables, images), images)
+    open_ = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jnp.ones(()) if path[-1].key == "gamma" else leaf, variables
+    )
+    before, after = (attention.apply(open_, x) for x in (images, images.at[0, 3, 3].add(5.0)))
+    assert (jnp.abs(before - after).sum(-1) > 1e-6).all()
+
+
+def test_parts_of_the_latents_reach_their_own_blocks():
+    latents = normal(0, B, 6)
+    whole = resnet.Generator(SMALL, width=4, smallest=2, hierarchical=True)  # two blocks: three parts of two
+    variables = init(whole, latents)
+    dense = variables["params"]["Dense_0"]["kernel"]
+    assert dense.shape[0] == 2
+    for part in range(3):
+        moved = apply(whole, variables, latents.at[:, 2 * part].add(3.0))
+        assert jnp.abs(moved - apply(whole, variables, latents)).max() > 1e-4
+
+
+def test_multiples_are_one_for_each_block():
+    with pytest.raises(ValueError, match="multiples has 3 numbers, expected 2, one for each block"):
+        init(resnet.Generator(SMALL, width=4, smallest=2, multiples=(1, 2, 4)), normal(0, B, Z))

@@ -20,15 +20,6 @@ NORMS = ("none", "batch", "spectral")
 normal = nn.initializers.normal(0.02)  # Radford et al. 2016, section 4
 
 
-def doublings(image_shape: tuple[int, ...], smallest: int) -> int:
-    """How often a grid of at least `smallest` pixels a side is doubled to make [H,W,C] images."""
-    height, width = image_shape[:2]
-    count = 0
-    while height % 2 == 0 and width % 2 == 0 and min(height, width) // 2 >= smallest:
-        height, width, count = height // 2, width // 2, count + 1
-    return count
-
-
 def widths(narrowest: int, count: int) -> list[int]:
     """Channels of `count` stages, from the image inwards: doubled at each, at most 8 times the first."""
     return [narrowest * 2 ** min(stage, 3) for stage in range(count)]
@@ -56,7 +47,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
         height, width, channels = self.image_shape
-        count = doublings(self.image_shape, self.smallest)
+        count = layers.doublings(self.image_shape, self.smallest)
         if count == 0:
             raise ValueError(
                 f"{height}x{width} cannot be doubled from a grid of at least {self.smallest} pixels "
@@ -120,8 +111,8 @@ class Discriminator(nn.Module):
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
         x, grids = images, list[jax.Array]()
-        layer = partial(_normalised, spectral=self.norm == "spectral", train=train)
-        stages = widths(self.width, doublings(self.image_shape, self.smallest))
+        layer = partial(layers.normalised, spectral=self.norm == "spectral", train=train)
+        stages = widths(self.width, layers.doublings(self.image_shape, self.smallest))
         for stage, features in enumerate(stages):
             x = layer(layers.ResamplingConv(layers.halve, features, dtype=self.dtype), x)
             if self.norm == "batch" and stage > 0:  # not next to the image: section 3
@@ -145,10 +136,3 @@ class Discriminator(nn.Module):
             for name, size in self.heads
         }
         return logits, tuple(grids), heads
-
-
-def _normalised(layer: nn.Module, inputs: jax.Array, *, spectral: bool, train: bool) -> jax.Array:
-    """The layer's outputs; in training, spectral normalisation goes on with its power iteration."""
-    if spectral:
-        return nn.SpectralNorm(layer)(inputs, update_stats=train)
-    return layer(inputs)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 Dtype = Any
+orthogonal = nn.initializers.orthogonal()  # Brock et al. 2019, appendix C
 # What a discriminator's `describe` returns: logits, hidden layers, what its further heads say by name.
 Description = tuple[jax.Array, tuple[jax.Array, ...], dict[str, jax.Array]]
 
@@ -83,6 +84,38 @@ class ResamplingConv(nn.Module):
         images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)
         out = self.resample(images, kernel)
         return out if bias is None else out + bias
+
+
+def doublings(image_shape: tuple[int, ...], smallest: int) -> int:
+    """How often a grid of at least `smallest` pixels a side is doubled to make [H,W,C] images."""
+    height, width = image_shape[:2]
+    count = 0
+    while height % 2 == 0 and width % 2 == 0 and min(height, width) // 2 >= smallest:
+        height, width, count = height // 2, width // 2, count + 1
+    return count
+
+
+def normalised(layer: nn.Module, inputs: jax.Array, *, spectral: bool, train: bool) -> jax.Array:
+    """The layer's outputs; in training, spectral normalisation goes on with its power iteration."""
+    if spectral:
+        return nn.SpectralNorm(layer)(inputs, update_stats=train)
+    return layer(inputs)
+
+
+def conv(features: int, size: tuple[int, int] = (3, 3), *, dtype: Dtype = None) -> nn.Module:
+    """A convolution that keeps the grid, with the orthogonal kernels of residual networks."""
+    return nn.Conv(features, size, kernel_init=orthogonal, dtype=dtype)
+
+
+def enlarge(images: jax.Array) -> jax.Array:
+    """Each pixel as 2x2 equal ones: [B,H,W,C] -> [B,2H,2W,C]."""
+    return images.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def shrink(images: jax.Array) -> jax.Array:
+    """The mean of each 2x2 pixels: [B,H,W,C] -> [B,H/2,W/2,C], H and W even."""
+    b, h, w, c = images.shape
+    return images.reshape(b, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
 
 
 def project(logits: jax.Array, features: jax.Array, embeddings: jax.Array) -> jax.Array:

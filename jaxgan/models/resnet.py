@@ -1,0 +1,207 @@
+"""Residual networks: SNGAN's and BigGAN's, for any resolution and aspect.
+
+Sources: Miyato et al. 2018 (spectral normalisation), appendix B.4 with tables 4 and 5; Brock et al. 2019
+(BigGAN), appendix B with figure 15 and tables 4 to 9. Departures: any channels, any resolution and aspect
+that is a multiple of a power of two; the skip's 1x1 convolution comes before the upsampling, with which it
+commutes.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxgan.models import layers
+
+NORMS = ("none", "spectral")
+Normalise = Callable[[jax.Array, jax.Array | None], jax.Array]
+
+
+def widths(narrowest: int, count: int, multiples: tuple[int, ...]) -> list[int]:
+    """Channels of `count` blocks from the image inwards: multiples, or doubled up to 16 times."""
+    if multiples and len(multiples) != count:
+        raise ValueError(f"multiples has {len(multiples)} numbers, expected {count}, one for each block.")
+    return [narrowest * (multiples[i] if multiples else 2 ** min(i, 4)) for i in range(count)]
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation whose gain and bias are linear in a vector [B,F]; without one, learned as usual.
+
+    Source: de Vries et al. 2017; of an embedding and latents: Brock et al. 2019, appendix B.
+
+    Attributes:
+      train: normalise by the batch, and not by the running averages.
+      dtype: of the computation.
+      axis_name: the mapped axis whose devices share batch statistics.
+    """
+
+    train: bool
+    dtype: layers.Dtype = None
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, condition: jax.Array | None) -> jax.Array:
+        alone = condition is None
+        normalised = nn.BatchNorm(
+            use_running_average=not self.train,
+            momentum=0.9,
+            use_scale=alone,
+            use_bias=alone,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+        )(images)
+        if condition is None:
+            return normalised
+        dense = partial(nn.Dense, images.shape[-1], use_bias=False, dtype=self.dtype)
+        gain, bias = dense(name="gain")(condition), dense(name="bias")(condition)
+        return normalised * (1.0 + gain)[:, None, None] + bias[:, None, None]
+
+
+class SelfAttention(nn.Module):
+    """Each pixel plus what it finds at all others: [B,H,W,C], H and W even, C of 8 or more; at first nothing.
+
+    Source: Zhang et al. 2019 (SAGAN), eqs. 1 to 3, with the pooled keys and values of Brock et al. 2019.
+
+    Attributes:
+      layer: (module, inputs) -> outputs, where spectral normalisation may be put around the module.
+      dtype: of the computation.
+    """
+
+    layer: Callable[[nn.Module, jax.Array], jax.Array]
+    dtype: layers.Dtype = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        b, h, w, c = images.shape
+        conv = partial(nn.Conv, kernel_size=(1, 1), use_bias=False, dtype=self.dtype)
+        pool = partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
+        queries = self.layer(conv(c // 8), images).reshape(b, h * w, -1)
+        keys = pool(self.layer(conv(c // 8), images)).reshape(b, h * w // 4, -1)
+        values = pool(self.layer(conv(c // 2), images)).reshape(b, h * w // 4, -1)
+        found = nn.softmax(queries @ keys.swapaxes(1, 2), axis=-1) @ values
+        gamma = self.param("gamma", nn.initializers.zeros, ())
+        return images + gamma.astype(images.dtype) * self.layer(conv(c), found.reshape(b, h, w, -1))
+
+
+class Generator(nn.Module):
+    """Latents [B,Z] and labels [B] (or None) to images [B,H,W,C] in [-1, 1], float32.
+
+    Attributes:
+      image_shape: (H, W, C).
+      num_classes: 0 for an unconditional network; else batch normalisation is told the class.
+      width: channels of the block next to the image, in units of `multiples`.
+      smallest: the smallest grid has at least this many pixels a side.
+      multiples: channels of each block from the image inwards, as multiples of the width; () doubles them.
+      embedding: size of a class's embedding, shared by all normalisations; 0: each has its own.
+      hierarchical: each block is given a part of the latents of its own.
+      attention: self-attention on the grid of this height; 0: none.
+      norm: 'spectral' or 'none', of kernels.
+      dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
+      axis_name: the mapped axis whose devices share batch statistics, if there is one.
+    """
+
+    image_shape: tuple[int, int, int]
+    num_classes: int = 0
+    width: int = 64
+    smallest: int = 4
+    multiples: tuple[int, ...] = ()
+    embedding: int = 0
+    hierarchical: bool = False
+    attention: int = 0
+    norm: str = "none"
+    dtype: layers.Dtype = None
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
+        height, width, channels = self.image_shape
+        count = layers.doublings(self.image_shape, self.smallest)
+        features = widths(self.width, count, self.multiples)[::-1]
+        layer = partial(layers.normalised, spectral=self.norm == "spectral", train=train)
+        normalise = partial(ConditionalBatchNorm, train, self.dtype, self.axis_name)
+        conv = partial(layers.conv, dtype=self.dtype)
+        codes = layers.one_hot_labels(labels, self.num_classes)
+        if codes is not None and self.embedding:
+            codes = nn.Dense(self.embedding, use_bias=False, name="embedding")(codes)
+        first, *parts = jnp.array_split(latents, count + 1, axis=-1) if self.hierarchical else [latents]
+        grid = (height >> count, width >> count, features[0])
+        dense = nn.Dense(math.prod(grid), kernel_init=layers.orthogonal, dtype=self.dtype)
+        x = layer(dense, first).reshape(-1, *grid)
+        for i, size in enumerate(features):
+            given = [part for part in (parts[i] if parts else None, codes) if part is not None]
+            condition = jnp.concatenate(given, axis=-1) if given else None
+            h = layers.enlarge(nn.relu(normalise()(x, condition)))
+            h = nn.relu(normalise()(layer(conv(size), h), condition))
+            x = layer(conv(size), h) + layers.enlarge(layer(conv(size, (1, 1)), x))
+            if x.shape[1] == self.attention:
+                x = SelfAttention(layer, self.dtype)(x)
+        x = layer(conv(channels), nn.relu(normalise()(x, None)))
+        return jnp.tanh(x.astype(latents.dtype))
+
+
+class Discriminator(nn.Module):
+    """Images [B,H,W,C] in [-1, 1] and labels [B] (or None) to logits [B], float32.
+
+    Attributes:
+      image_shape: (H, W, C).
+      num_classes: 0 for an unconditional network.
+      heads: names and sizes of further outputs.
+      width: channels of the block next to the image, in units of `multiples`.
+      smallest: the smallest grid has at least this many pixels a side.
+      multiples: channels of each block from the image inwards, as multiples of the width; () doubles them.
+      plain: blocks behind the others that keep the smallest grid.
+      attention: self-attention on the grid of this height; 0: none.
+      norm: 'spectral' or 'none', of kernels.
+      dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
+    """
+
+    image_shape: tuple[int, int, int]
+    num_classes: int = 0
+    heads: tuple[tuple[str, int], ...] = ()
+    width: int = 64
+    smallest: int = 4
+    multiples: tuple[int, ...] = ()
+    plain: int = 1
+    attention: int = 0
+    norm: str = "spectral"
+    dtype: layers.Dtype = None
+
+    def __call__(self, images: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
+        return self.describe(images, labels, train=train)[0]
+
+    @nn.compact
+    def describe(
+        self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> layers.Description:
+        """Logits [B], the blocks' grids from the image inwards, and the further heads' outputs."""
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
+        layer = partial(layers.normalised, spectral=self.norm == "spectral", train=train)
+        conv = partial(layers.conv, dtype=self.dtype)
+        stages = widths(self.width, layers.doublings(self.image_shape, self.smallest), self.multiples)
+        x, grids = images, list[jax.Array]()
+        for i, size in enumerate([*stages, *[stages[-1]] * self.plain]):
+            down = layers.shrink if i < len(stages) else (lambda grid: grid)
+            h = layer(conv(size), nn.relu(x) if i else x)
+            h = down(layer(conv(size), nn.relu(h)))
+            if i == 0:  # where three channels become many, the skip is made smaller first
+                skip = layer(conv(size, (1, 1)), down(x))
+            elif i < len(stages) or size != x.shape[-1]:
+                skip = down(layer(conv(size, (1, 1)), x))
+            else:
+                skip = x
+            x = h + skip
+            if x.shape[1] == self.attention:
+                x = SelfAttention(layer, self.dtype)(x)
+            grids.append(x.astype(images.dtype))
+        pooled = jnp.sum(nn.relu(x).astype(images.dtype), axis=(1, 2))
+        dense = partial(nn.Dense, kernel_init=layers.orthogonal)
+        logits = layer(dense(1), pooled)[:, 0]
+        codes = layers.one_hot_labels(labels, self.num_classes)
+        if codes is not None:
+            logits = layers.project(logits, pooled, layer(dense(pooled.shape[-1], use_bias=False), codes))
+        heads = {name: layer(dense(size, name=f"head_{name}"), pooled) for name, size in self.heads}
+        return logits, tuple(grids), heads
