@@ -475,3 +475,9 @@ def test_parts_of_the_latents_reach_their_own_blocks():
 def test_multiples_are_one_for_each_block():
     with pytest.raises(ValueError, match="multiples has 3 numbers, expected 2, one for each block"):
         init(resnet.Generator(SMALL, width=4, smallest=2, multiples=(1, 2, 4)), normal(0, B, Z))
+
+
+def test_an_unknown_norm_of_a_residual_network_is_refused():
+    for module, inputs in ((resnet.Generator, (B, Z)), (resnet.Discriminator, (B, *SMALL))):
+        with pytest.raises(ValueError, match="norm is 'batch', expected one of none, spectral"):
+            init(module(SMALL, width=4, smallest=2, norm="batch"), normal(0, *inputs))

@@ -14,18 +14,14 @@ import numpy as np
 
 from jaxgan.data.decoding import Header, decode
 from jaxgan.data.fitting import Layout, fit
+from jaxgan.data.folders import folder_of, part_in, split_folders, without_root
 from jaxgan.data.labelling import FILES, find_labels
 from jaxgan.data.listing import File, Listing, Skipped, list_files
 from jaxgan.data.sources import DataError
 from jaxgan.data.splits import parse_split
 from jaxgan.data.survey import Found, is_image, survey
 
-# Folders that are parts of a set, not classes, however they are capitalised.
-SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation")
-_ALSO = {"train": "training", "test": "testing"}
 _VERSION = 4  # of what `read` makes of the same files and layouts
-
-
 _LOG = logging.getLogger(__name__)
 
 
@@ -112,21 +108,22 @@ def _deepened(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def of_folder(path: str, *, split: str, layout: Layout, memory: Path, strict: bool = False) -> FileSet:
     """The images of a folder or an archive, with labels if they can be found.
 
-    Where its sub-folders are called as splits are (`SPLITS`), the split is that folder; else 'train' is all.
+    Where its sub-folders are called as splits are (`folders.SPLITS`), the split is that folder; else 'train'
+    is all.
 
     Raises:
         DataError: there are none, or they cannot be of one layout; under `strict` also for any broken file.
     """
-    whole = _without_root(list_files(path))
-    parts = {name: _part(whole, name) for name in _splits(whole) or {parse_split(split)[0]}}
-    listing = _part(whole, split)
+    whole = without_root(list_files(path))
+    parts = {name: part_in(whole, name) for name in split_folders(whole) or {parse_split(split)[0]}}
+    listing = part_in(whole, split)
     found = survey(listing, memory=memory)
     names = [name for name, about in found.items() if about.header]
     labels = find_labels(
         listing.files,
         names,
         among=[file.name for part in parts.values() for file in part.files if is_image(file.name)],
-        folder=f"{_folder_of(whole, split)}/",
+        folder=f"{folder_of(whole, split)}/",
         title=path,
     )
     by_name = {file.name: file for file in listing.files}
@@ -153,7 +150,7 @@ def of_halves(
     Raises:
         DataError: as `of_folder`, or a picture cannot be halved.
     """
-    listing = _part(list_files(path), split)
+    listing = part_in(list_files(path), split)
     found = survey(listing, memory=memory)
     headers = {name: about.header for name, about in found.items() if about.header}
     odd = [name for name, header in headers.items() if header.width % 2]
@@ -191,7 +188,7 @@ def of_pairs(
     Raises:
         DataError: as `of_folder`, or files without their partner.
     """
-    listings = [_part(list_files(path), split) for path in paths]
+    listings = [part_in(list_files(path), split) for path in paths]
     found = [survey(listing, memory=memory) for listing in listings]
     files = [_by_stem(listing, path) for listing, path in zip(listings, paths, strict=True)]
     alone = [sorted(files[i].keys() - files[1 - i].keys()) for i in (0, 1)]
@@ -221,65 +218,6 @@ def _by_stem(listing: Listing, path: str) -> dict[str, File]:
             raise DataError(f"{path}: {stems[stem].name} and {file.name} have one name; keep one of them.")
         stems[stem] = file
     return stems
-
-
-def _part(listing: Listing, split: str) -> Listing:
-    """The split's folder, if the listing has such; names without folders that hold all the rest."""
-    listing = _without_root(listing)
-    folders = _splits(listing)
-    split, _ = parse_split(split)
-    if not folders:
-        if split != "train":
-            raise DataError(
-                f"{listing.path} has no folder {split!r}; all of it is 'train', of which 'train[:80%]' is a "
-                "part."
-            )
-        return listing
-    top = _folder_of(listing, split)
-    if not top:
-        raise DataError(f"{listing.path} has no folder {split!r}; it has {', '.join(sorted(folders))}.")
-    files = [
-        file._replace(name=file.name[len(top) + 1 :])
-        for file in listing.files
-        if file.name.startswith(f"{top}/")
-    ]
-    others = {*folders.values()} - {top}
-    skipped = [skip for skip in listing.skipped if skip.name.split("/")[0] not in others]
-    part = _without_root(listing._replace(files=files, skipped=skipped))
-    own = {file.name for file in part.files}
-    above = [] if own & {*FILES} else [file for file in listing.files if file.name in FILES]
-    return part._replace(files=[*part.files, *above])
-
-
-def _folder_of(listing: Listing, split: str) -> str:
-    """A split's folder as it is called, or ''."""
-    folders, (split, _) = _splits(listing), parse_split(split)
-    return folders.get(split) or folders.get(_ALSO.get(split, ""), "")
-
-
-def _splits(listing: Listing) -> dict[str, str]:
-    """The folders that are splits, in lower case and as they are, where all images are in such."""
-    tops = {file.name.split("/")[0] for file in listing.files if is_image(file.name)}
-    splits = {top.lower(): top for top in tops if top.lower() in SPLITS}
-    beside = sorted(tops - {*splits.values()})
-    if len(splits) > 1 and beside:
-        raise DataError(
-            f"{listing.path} has {', '.join(sorted(splits.values()))}, which are splits, and {beside[0]} "
-            "beside them; move what is no split, or name one of the folders as the source."
-        )
-    return {} if beside else splits
-
-
-def _without_root(listing: Listing) -> Listing:
-    """Without a folder that all images are in, unless it is called as a split is."""
-    while True:
-        used = [file.name for file in listing.files if is_image(file.name) or file.name in FILES]
-        tops = {name.split("/")[0] for name in used}
-        if len(tops) != 1 or {top.lower() for top in tops} <= {*SPLITS} or not all("/" in n for n in used):
-            return listing
-        (top,) = tops
-        files = [file for file in listing.files if file.name.startswith(f"{top}/")]
-        listing = listing._replace(files=[file._replace(name=file.name[len(top) + 1 :]) for file in files])
 
 
 def _complete(

@@ -17,7 +17,6 @@ from flax import linen as nn
 from jaxgan.models import layers
 
 NORMS = ("none", "spectral")
-Normalise = Callable[[jax.Array, jax.Array | None], jax.Array]
 
 
 def widths(narrowest: int, count: int, multiples: tuple[int, ...]) -> list[int]:
@@ -25,6 +24,13 @@ def widths(narrowest: int, count: int, multiples: tuple[int, ...]) -> list[int]:
     if multiples and len(multiples) != count:
         raise ValueError(f"multiples has {len(multiples)} numbers, expected {count}, one for each block.")
     return [narrowest * (multiples[i] if multiples else 2 ** min(i, 4)) for i in range(count)]
+
+
+def _layer(norm: str, *, train: bool) -> Callable[[nn.Module, jax.Array], jax.Array]:
+    """(module, inputs) -> outputs, its kernel normalised as asked."""
+    if norm not in NORMS:
+        raise ValueError(f"norm is {norm!r}, expected one of {', '.join(NORMS)}.")
+    return partial(layers.normalised, spectral=norm == "spectral", train=train)
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -120,7 +126,7 @@ class Generator(nn.Module):
         height, width, channels = self.image_shape
         count = layers.doublings(self.image_shape, self.smallest)
         features = widths(self.width, count, self.multiples)[::-1]
-        layer = partial(layers.normalised, spectral=self.norm == "spectral", train=train)
+        layer = _layer(self.norm, train=train)
         normalise = partial(ConditionalBatchNorm, train, self.dtype, self.axis_name)
         conv = partial(layers.conv, dtype=self.dtype)
         codes = layers.one_hot_labels(labels, self.num_classes)
@@ -179,7 +185,7 @@ class Discriminator(nn.Module):
         """Logits [B], the blocks' grids from the image inwards, and the further heads' outputs."""
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
-        layer = partial(layers.normalised, spectral=self.norm == "spectral", train=train)
+        layer = _layer(self.norm, train=train)
         conv = partial(layers.conv, dtype=self.dtype)
         stages = widths(self.width, layers.doublings(self.image_shape, self.smallest), self.multiples)
         x, grids = images, list[jax.Array]()
