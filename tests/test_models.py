@@ -146,9 +146,13 @@ def test_a_resampling_conv_computes_in_its_dtype_and_keeps_float32_parameters():
     assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
 
 
-def test_one_hot_labels():
-    np.testing.assert_array_equal(layers.one_hot_labels(jnp.int32([2, 0]), 3), [[0, 0, 1], [1, 0, 0]])
-    assert layers.one_hot_labels(None, 0) is None
+def test_labels_become_codes_and_several_an_image_stay_as_they_are():
+    np.testing.assert_array_equal(layers.label_codes(jnp.int32([2, 0]), 3), [[0, 0, 1], [1, 0, 0]])
+    several = jnp.float32([[1, 0, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(layers.label_codes(several, 3), several)
+    assert layers.label_codes(None, 0) is None
+    with pytest.raises(ValueError, match=r"expected \[B\] integers or \[B,4\] numbers"):
+        layers.label_codes(several, 4)
 
 
 # Sizes

@@ -62,7 +62,7 @@ class Generator(nn.Module):
             dtype=self.dtype,
             axis_name=self.axis_name,
         )
-        codes = layers.one_hot_labels(labels, self.num_classes)
+        codes = layers.label_codes(labels, self.num_classes)
         x = latents if codes is None else jnp.concatenate([latents, codes], axis=-1)
         grid = (height >> count, width >> count, inner[0])
         x = nn.Dense(grid[0] * grid[1] * grid[2], use_bias=False, kernel_init=normal, dtype=self.dtype)(x)
@@ -127,7 +127,7 @@ class Discriminator(nn.Module):
         x = x.astype(images.dtype)
         flat, pooled = x.reshape(len(x), -1), jnp.sum(x, axis=(1, 2))
         logits = layer(nn.Dense(1, kernel_init=normal), flat)[:, 0]
-        codes = layers.one_hot_labels(labels, self.num_classes)
+        codes = layers.label_codes(labels, self.num_classes)
         if codes is not None:
             embeddings = layer(nn.Dense(pooled.shape[-1], use_bias=False, kernel_init=normal), codes)
             logits = layers.project(logits, pooled, embeddings)

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxgan.models import convolutions
+
 Dtype = Any
 orthogonal = nn.initializers.orthogonal()  # Brock et al. 2019, appendix C
 # What a discriminator's `describe` returns: logits, hidden layers, what its further heads say by name.
@@ -102,9 +104,43 @@ def normalised(layer: nn.Module, inputs: jax.Array, *, spectral: bool, train: bo
     return layer(inputs)
 
 
-def conv(features: int, size: tuple[int, int] = (3, 3), *, dtype: Dtype = None) -> nn.Module:
-    """A convolution that keeps the grid, with the orthogonal kernels of residual networks."""
-    return nn.Conv(features, size, kernel_init=orthogonal, dtype=dtype)
+class Conv(nn.Module):
+    """A convolution [B,H,W,I] -> [B,H',W',features]; at stride 1 it keeps the grid.
+
+    Attributes:
+      features: O, the output's channels.
+      kernel_size: (height, width).
+      stride: in both directions.
+      padding: zeros around the images; None: (h - 1) // 2 before and h // 2 after.
+      groups: parts that channels are cut into.
+      use_bias: add a learned bias [O].
+      dtype: of the computation; parameters are float32. None: that of the inputs and parameters.
+    """
+
+    features: int
+    kernel_size: tuple[int, int] = (3, 3)
+    stride: int = 1
+    padding: convolutions.Padding | None = None
+    groups: int = 1
+    use_bias: bool = True
+    dtype: Dtype = None
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        if images.shape[-1] % self.groups or self.features % self.groups:
+            raise ValueError(
+                f"{images.shape[-1]} channels and {self.features} features cannot both be cut into "
+                f"{self.groups} groups."
+            )
+        shape = (*self.kernel_size, images.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)
+        out = convolutions.convolve(
+            images, kernel, stride=self.stride, padding=self.padding, groups=self.groups
+        )
+        return out if bias is None else out + bias
 
 
 def enlarge(images: jax.Array) -> jax.Array:
@@ -128,11 +164,23 @@ def project(logits: jax.Array, features: jax.Array, embeddings: jax.Array) -> ja
     return logits + jnp.sum(embeddings * features, axis=-1)
 
 
-def one_hot_labels(labels: jax.Array | None, num_classes: int) -> jax.Array | None:
-    """Labels [B] int -> [B,num_classes] float, or None for a network without classes.
+def rematerialised(block: Any, remat: bool) -> Any:
+    """A module's class; where asked, one whose activations are computed anew for the derivative.
+
+    Give its instances names: Linen would otherwise call them otherwise, and the parameters with them.
+    """
+    return nn.remat(block) if remat else block
+
+
+def label_codes(labels: jax.Array | None, num_classes: int) -> jax.Array | None:
+    """Labels as float [B,num_classes], or None for a network without classes.
+
+    Args:
+      labels: [B] int, which become one-hot; or [B,num_classes] float, of several labels an image, kept.
+      num_classes: 0 for a network without.
 
     Raises:
-      ValueError: labels where the network has no classes, or none where it has some.
+      ValueError: labels where the network has no classes, none where it has some, or of another size.
     """
     if (labels is None) != (num_classes == 0):
         given = "no labels" if labels is None else f"labels of shape {labels.shape}"
@@ -140,4 +188,10 @@ def one_hot_labels(labels: jax.Array | None, num_classes: int) -> jax.Array | No
             f"The network was built for {num_classes} classes and was given {given}. Build it with "
             "num_classes > 0 and pass labels, or with num_classes=0 and pass none."
         )
-    return None if labels is None else jax.nn.one_hot(labels, num_classes)
+    if labels is None:
+        return None
+    if labels.ndim == 1:
+        return jax.nn.one_hot(labels, num_classes)
+    if labels.shape[1:] != (num_classes,):
+        raise ValueError(f"Labels are {labels.shape}, expected [B] integers or [B,{num_classes}] numbers.")
+    return labels.astype(jnp.result_type(float))

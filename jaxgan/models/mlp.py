@@ -34,7 +34,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
-        codes = layers.one_hot_labels(labels, self.num_classes)
+        codes = layers.label_codes(labels, self.num_classes)
         x = latents if codes is None else jnp.concatenate([latents, codes], axis=-1)
         for _ in range(self.depth):
             x = nn.relu(nn.Dense(self.width, dtype=self.dtype)(x))
@@ -74,7 +74,7 @@ class Discriminator(nn.Module):
             hidden.append(x.astype(images.dtype))
         x = x.astype(images.dtype)
         logits = nn.Dense(1)(x)[:, 0]
-        codes = layers.one_hot_labels(labels, self.num_classes)
+        codes = layers.label_codes(labels, self.num_classes)
         if codes is not None:
             logits = layers.project(logits, x, nn.Dense(x.shape[-1], use_bias=False)(codes))
         heads = {name: nn.Dense(size, name=f"head_{name}")(x) for name, size in self.heads}

@@ -128,8 +128,8 @@ class Generator(nn.Module):
         features = widths(self.width, count, self.multiples)[::-1]
         layer = _layer(self.norm, train=train)
         normalise = partial(ConditionalBatchNorm, train, self.dtype, self.axis_name)
-        conv = partial(layers.conv, dtype=self.dtype)
-        codes = layers.one_hot_labels(labels, self.num_classes)
+        conv = partial(layers.Conv, kernel_init=layers.orthogonal, dtype=self.dtype)
+        codes = layers.label_codes(labels, self.num_classes)
         if codes is not None and self.embedding:
             codes = nn.Dense(self.embedding, use_bias=False, name="embedding")(codes)
         first, *parts = jnp.array_split(latents, count + 1, axis=-1) if self.hierarchical else [latents]
@@ -186,7 +186,7 @@ class Discriminator(nn.Module):
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
         layer = _layer(self.norm, train=train)
-        conv = partial(layers.conv, dtype=self.dtype)
+        conv = partial(layers.Conv, kernel_init=layers.orthogonal, dtype=self.dtype)
         stages = widths(self.width, layers.doublings(self.image_shape, self.smallest), self.multiples)
         x, grids = images, list[jax.Array]()
         for i, size in enumerate([*stages, *[stages[-1]] * self.plain]):
@@ -206,7 +206,7 @@ class Discriminator(nn.Module):
         pooled = jnp.sum(nn.relu(x).astype(images.dtype), axis=(1, 2))
         dense = partial(nn.Dense, kernel_init=layers.orthogonal)
         logits = layer(dense(1), pooled)[:, 0]
-        codes = layers.one_hot_labels(labels, self.num_classes)
+        codes = layers.label_codes(labels, self.num_classes)
         if codes is not None:
             logits = layers.project(logits, pooled, layer(dense(pooled.shape[-1], use_bias=False), codes))
         heads = {name: layer(dense(size, name=f"head_{name}"), pooled) for name, size in self.heads}
