@@ -1,9 +1,11 @@
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from jax import lax
 
 from jaxgan.models import dcgan, layers, mlp, resnet
@@ -353,12 +355,29 @@ def test_statistics_move_a_tenth_of_the_way_while_training():
     variables = init(module, images)
     _, updated = module.apply(variables, images, train=True, mutable=["batch_stats"])
     _, kept = module.apply(variables, images, train=False, mutable=["batch_stats"])
-    params, (statistics,) = variables["params"], updated["batch_stats"].values()
-    x = layers.halve(images, params["ResamplingConv_0"]["kernel"])  # biases start at 0
-    x = layers.halve(jnp.where(x > 0, x, 0.2 * x), params["ResamplingConv_1"]["kernel"])
+    kernels = [variables["params"][f"stage_{i}"]["ResamplingConv_0"]["kernel"] for i in (0, 1)]
+    (statistics,) = updated["batch_stats"]["stage_1"].values()
+    x = layers.halve(images, kernels[0])  # biases start at 0
+    x = layers.halve(jnp.where(x > 0, x, 0.2 * x), kernels[1])
     np.testing.assert_allclose(statistics["mean"], 0.1 * x.mean((0, 1, 2)), rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(statistics["var"], 0.9 + 0.1 * x.var((0, 1, 2)), rtol=1e-5)
     assert jax.tree.all(jax.tree.map(jnp.array_equal, kept["batch_stats"], variables["batch_stats"]))
+
+
+def test_what_is_computed_anew_is_the_same():
+    for name, (module, *inputs) in cases().items():
+        if not hasattr(module, "remat"):
+            continue
+        kept, anew = module.clone(remat=False), module.clone(remat=True)
+        variables = init(kept, *inputs)
+        assert jax.tree.structure(variables) == jax.tree.structure(init(anew, *inputs)), name
+
+        def gradients(module, variables=variables, inputs=inputs):
+            return jax.grad(lambda params: apply(module, {**variables, "params": params}, *inputs).sum())(
+                variables["params"]
+            )
+
+        chex.assert_trees_all_close(gradients(anew), gradients(kept), rtol=1e-5, atol=1e-6)
 
 
 # Spectral normalisation
@@ -376,16 +395,17 @@ def test_spectral_norm_finds_the_largest_singular_value_of_every_kernel():
     module = dcgan.Discriminator(SMALL, num_classes=3, width=4, smallest=2, norm="spectral")
     inputs = normal(0, B, *SMALL), LABELS
     variables = refined(module, init(module, *inputs), *inputs)
-    found = {}
-    for group in variables["batch_stats"].values():
-        found |= {
-            name.removesuffix("/kernel/sigma"): s for name, s in group.items() if name.endswith("sigma")
-        }
-    assert found.keys() == variables["params"].keys() and len(found) == 4
-    for name, sigma in found.items():
-        kernel = np.asarray(variables["params"][name]["kernel"])
+    kernels = {path: leaf for path, leaf in flatten_dict(variables["params"]).items() if path[-1] == "kernel"}
+    found = {
+        (*stage, *name.split("/")[:-1]): sigma
+        for (*stage, _, name), sigma in flatten_dict(variables["batch_stats"]).items()
+        if name.endswith("/sigma")
+    }
+    assert found.keys() == kernels.keys() and len(found) == 4
+    for path, sigma in found.items():
+        kernel = np.asarray(kernels[path])
         largest = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), ord=2)
-        assert sigma == pytest.approx(largest, rel=1e-3), name
+        assert sigma == pytest.approx(largest, rel=1e-3), path
 
 
 def test_under_spectral_norm_the_size_of_a_kernel_does_not_matter():

@@ -7,6 +7,8 @@ scales of the batch normalisation start as normal(1, 0.02), and the discriminato
 layer on its last grid, plus the projection on the grid's sum.
 """
 
+import math
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -25,6 +27,46 @@ def widths(narrowest: int, count: int) -> list[int]:
     return [narrowest * 2 ** min(stage, 3) for stage in range(count)]
 
 
+class GeneratorStage(nn.Module):
+    """Twice the grid, normalised: [B,H,W,C] -> [B,2H,2W,features].
+
+    Attributes:
+      features: channels.
+      normalise: () -> a normalisation.
+      dtype: of the computation.
+    """
+
+    features: int
+    normalise: Callable[[], nn.Module]
+    dtype: layers.Dtype = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        conv = layers.ResamplingConv(layers.double, self.features, use_bias=False, dtype=self.dtype)
+        return nn.relu(self.normalise()(conv(images)))
+
+
+class DiscriminatorStage(nn.Module):
+    """Half the grid: [B,H,W,C] -> [B,H/2,W/2,features].
+
+    Attributes:
+      features: channels.
+      layer: (module, inputs) -> outputs, where spectral normalisation may be put around the module.
+      normalise: () -> a normalisation, or None.
+      dtype: of the computation.
+    """
+
+    features: int
+    layer: Callable[[nn.Module, jax.Array], jax.Array]
+    normalise: Callable[[], nn.Module] | None = None
+    dtype: layers.Dtype = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        x = self.layer(layers.ResamplingConv(layers.halve, self.features, dtype=self.dtype), images)
+        return nn.leaky_relu(x if self.normalise is None else self.normalise()(x), SLOPE)
+
+
 class Generator(nn.Module):
     """Latents [B,Z] and labels [B] (or None) to images [B,H,W,C] in [-1, 1], float32.
 
@@ -33,6 +75,7 @@ class Generator(nn.Module):
       num_classes: 0 for an unconditional network.
       width: channels of the stage next to the image.
       smallest: the smallest grid has at least this many pixels a side.
+      remat: compute stages anew for the derivative, to take less memory.
       dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
       axis_name: the mapped axis whose devices share batch statistics, if there is one.
     """
@@ -41,6 +84,7 @@ class Generator(nn.Module):
     num_classes: int = 0
     width: int = 128
     smallest: int = 4
+    remat: bool = False
     dtype: layers.Dtype = None
     axis_name: str | None = None
 
@@ -55,21 +99,16 @@ class Generator(nn.Module):
             )
         *inner, outermost = reversed([channels, *widths(self.width, count)])
         normalise = partial(
-            nn.BatchNorm,
-            use_running_average=not train,
-            momentum=0.9,
-            scale_init=lambda *args: 1.0 + normal(*args),
-            dtype=self.dtype,
-            axis_name=self.axis_name,
+            layers.batch_norm(self, train=train), scale_init=lambda *args: 1.0 + normal(*args)
         )
         codes = layers.label_codes(labels, self.num_classes)
         x = latents if codes is None else jnp.concatenate([latents, codes], axis=-1)
         grid = (height >> count, width >> count, inner[0])
-        x = nn.Dense(grid[0] * grid[1] * grid[2], use_bias=False, kernel_init=normal, dtype=self.dtype)(x)
+        x = nn.Dense(math.prod(grid), use_bias=False, kernel_init=normal, dtype=self.dtype)(x)
         x = nn.relu(normalise()(x.reshape(-1, *grid)))
-        for features in inner[1:]:
-            x = layers.ResamplingConv(layers.double, features, use_bias=False, dtype=self.dtype)(x)
-            x = nn.relu(normalise()(x))
+        stage = layers.rematerialised(GeneratorStage, self.remat)
+        for i, features in enumerate(inner[1:]):
+            x = stage(features, normalise, self.dtype, name=f"stage_{i}")(x)
         x = layers.ResamplingConv(layers.double, outermost, dtype=self.dtype)(x)
         return jnp.tanh(x.astype(latents.dtype))
 
@@ -85,6 +124,7 @@ class Discriminator(nn.Module):
       smallest: the smallest grid has at least this many pixels a side.
       norm: 'batch' as in the paper (then logits depend on the whole batch: no gradient penalty), 'spectral'
         (every layer's kernel divided by its largest singular value: Miyato et al. 2018, eq. 8), or 'none'.
+      remat: compute stages anew for the derivative, to take less memory.
       dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
       axis_name: the mapped axis whose devices share batch statistics, if there is one.
     """
@@ -95,6 +135,7 @@ class Discriminator(nn.Module):
     width: int = 128
     smallest: int = 4
     norm: str = "none"
+    remat: bool = False
     dtype: layers.Dtype = None
     axis_name: str | None = None
 
@@ -113,16 +154,11 @@ class Discriminator(nn.Module):
         x, grids = images, list[jax.Array]()
         layer = partial(layers.normalised, spectral=self.norm == "spectral", train=train)
         stages = widths(self.width, layers.doublings(self.image_shape, self.smallest))
-        for stage, features in enumerate(stages):
-            x = layer(layers.ResamplingConv(layers.halve, features, dtype=self.dtype), x)
-            if self.norm == "batch" and stage > 0:  # not next to the image: section 3
-                x = nn.BatchNorm(
-                    use_running_average=not train,
-                    momentum=0.9,
-                    dtype=self.dtype,
-                    axis_name=self.axis_name,
-                )(x)
-            x = nn.leaky_relu(x, SLOPE)
+        stage = layers.rematerialised(DiscriminatorStage, self.remat)
+        for i, features in enumerate(stages):
+            batched = self.norm == "batch" and i > 0  # not next to the image: section 3
+            normalise = layers.batch_norm(self, train=train) if batched else None
+            x = stage(features, layer, normalise, self.dtype, name=f"stage_{i}")(x)
             grids.append(x.astype(images.dtype))
         x = x.astype(images.dtype)
         flat, pooled = x.reshape(len(x), -1), jnp.sum(x, axis=(1, 2))

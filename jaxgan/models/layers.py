@@ -164,6 +164,17 @@ def project(logits: jax.Array, features: jax.Array, embeddings: jax.Array) -> ja
     return logits + jnp.sum(embeddings * features, axis=-1)
 
 
+def batch_norm(network: Any, *, train: bool) -> Callable[..., nn.Module]:
+    """The batch normalisation of a network with `dtype` and `axis_name`; its further fields may be given."""
+    return functools.partial(
+        nn.BatchNorm,
+        use_running_average=not train,
+        momentum=0.9,
+        dtype=network.dtype,
+        axis_name=network.axis_name,
+    )
+
+
 def rematerialised(block: Any, remat: bool) -> Any:
     """A module's class; where asked, one whose activations are computed anew for the derivative.
 

@@ -39,31 +39,20 @@ class ConditionalBatchNorm(nn.Module):
     Source: de Vries et al. 2017; of an embedding and latents: Brock et al. 2019, appendix B.
 
     Attributes:
-      train: normalise by the batch, and not by the running averages.
-      dtype: of the computation.
-      axis_name: the mapped axis whose devices share batch statistics.
+      normalise: (use_scale, use_bias) -> a batch normalisation.
     """
 
-    train: bool
-    dtype: layers.Dtype = None
-    axis_name: str | None = None
+    normalise: Callable[..., nn.Module]
 
     @nn.compact
     def __call__(self, images: jax.Array, condition: jax.Array | None) -> jax.Array:
         alone = condition is None
-        normalised = nn.BatchNorm(
-            use_running_average=not self.train,
-            momentum=0.9,
-            use_scale=alone,
-            use_bias=alone,
-            dtype=self.dtype,
-            axis_name=self.axis_name,
-        )(images)
+        norm = self.normalise(use_scale=alone, use_bias=alone)
         if condition is None:
-            return normalised
-        dense = partial(nn.Dense, images.shape[-1], use_bias=False, dtype=self.dtype)
+            return norm(images)
+        dense = partial(nn.Dense, images.shape[-1], use_bias=False, dtype=norm.dtype)
         gain, bias = dense(name="gain")(condition), dense(name="bias")(condition)
-        return normalised * (1.0 + gain)[:, None, None] + bias[:, None, None]
+        return norm(images) * (1.0 + gain)[:, None, None] + bias[:, None, None]
 
 
 class SelfAttention(nn.Module):
@@ -82,7 +71,7 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         b, h, w, c = images.shape
-        conv = partial(nn.Conv, kernel_size=(1, 1), use_bias=False, dtype=self.dtype)
+        conv = partial(layers.Conv, kernel_size=(1, 1), use_bias=False, dtype=self.dtype)
         pool = partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
         queries = self.layer(conv(c // 8), images).reshape(b, h * w, -1)
         keys = pool(self.layer(conv(c // 8), images)).reshape(b, h * w // 4, -1)
@@ -90,6 +79,59 @@ class SelfAttention(nn.Module):
         found = nn.softmax(queries @ keys.swapaxes(1, 2), axis=-1) @ values
         gamma = self.param("gamma", nn.initializers.zeros, ())
         return images + gamma.astype(images.dtype) * self.layer(conv(c), found.reshape(b, h, w, -1))
+
+
+class GeneratorBlock(nn.Module):
+    """Twice the grid: [B,H,W,C] and what normalisation is told, [B,F] or None, -> [B,2H,2W,features].
+
+    Attributes:
+      features: channels.
+      layer: (module, inputs) -> outputs, where spectral normalisation may be put around the module.
+      normalise: () -> a conditional normalisation.
+      dtype: of the computation.
+    """
+
+    features: int
+    layer: Callable[[nn.Module, jax.Array], jax.Array]
+    normalise: Callable[[], nn.Module]
+    dtype: layers.Dtype = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, condition: jax.Array | None) -> jax.Array:
+        conv = partial(layers.Conv, self.features, kernel_init=layers.orthogonal, dtype=self.dtype)
+        x = layers.enlarge(nn.relu(self.normalise()(images, condition)))
+        x = nn.relu(self.normalise()(self.layer(conv(), x), condition))
+        return self.layer(conv(), x) + layers.enlarge(self.layer(conv(kernel_size=(1, 1)), images))
+
+
+class DiscriminatorBlock(nn.Module):
+    """Half the grid, or the same: [B,H,W,C] -> [B,H',W',features].
+
+    Attributes:
+      features: channels.
+      layer: (module, inputs) -> outputs, where spectral normalisation may be put around the module.
+      shrink: halve the grid.
+      first: it sees an image, and not a grid that still wants its activation.
+      dtype: of the computation.
+    """
+
+    features: int
+    layer: Callable[[nn.Module, jax.Array], jax.Array]
+    shrink: bool = True
+    first: bool = False
+    dtype: layers.Dtype = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        conv = partial(layers.Conv, self.features, kernel_init=layers.orthogonal, dtype=self.dtype)
+        x = self.layer(conv(), images if self.first else nn.relu(images))
+        x = self.layer(conv(), nn.relu(x))
+        skip = images
+        if self.shrink and self.first:  # the image has few channels: made smaller before they become many
+            return layers.shrink(x) + self.layer(conv(kernel_size=(1, 1)), layers.shrink(skip))
+        if self.shrink or self.features != images.shape[-1]:
+            skip = self.layer(conv(kernel_size=(1, 1)), skip)
+        return layers.shrink(x + skip) if self.shrink else x + skip
 
 
 class Generator(nn.Module):
@@ -105,6 +147,7 @@ class Generator(nn.Module):
       hierarchical: each block is given a part of the latents of its own.
       attention: self-attention on the grid of this height; 0: none.
       norm: 'spectral' or 'none', of kernels.
+      remat: compute blocks anew for the derivative, to take less memory.
       dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
       axis_name: the mapped axis whose devices share batch statistics, if there is one.
     """
@@ -118,6 +161,7 @@ class Generator(nn.Module):
     hierarchical: bool = False
     attention: int = 0
     norm: str = "none"
+    remat: bool = False
     dtype: layers.Dtype = None
     axis_name: str | None = None
 
@@ -127,8 +171,8 @@ class Generator(nn.Module):
         count = layers.doublings(self.image_shape, self.smallest)
         features = widths(self.width, count, self.multiples)[::-1]
         layer = _layer(self.norm, train=train)
-        normalise = partial(ConditionalBatchNorm, train, self.dtype, self.axis_name)
-        conv = partial(layers.Conv, kernel_init=layers.orthogonal, dtype=self.dtype)
+        normalise = partial(ConditionalBatchNorm, layers.batch_norm(self, train=train))
+        block = layers.rematerialised(GeneratorBlock, self.remat)
         codes = layers.label_codes(labels, self.num_classes)
         if codes is not None and self.embedding:
             codes = nn.Dense(self.embedding, use_bias=False, name="embedding")(codes)
@@ -139,12 +183,11 @@ class Generator(nn.Module):
         for i, size in enumerate(features):
             given = [part for part in (parts[i] if parts else None, codes) if part is not None]
             condition = jnp.concatenate(given, axis=-1) if given else None
-            h = layers.enlarge(nn.relu(normalise()(x, condition)))
-            h = nn.relu(normalise()(layer(conv(size), h), condition))
-            x = layer(conv(size), h) + layers.enlarge(layer(conv(size, (1, 1)), x))
+            x = block(size, layer, normalise, self.dtype, name=f"block_{i}")(x, condition)
             if x.shape[1] == self.attention:
                 x = SelfAttention(layer, self.dtype)(x)
-        x = layer(conv(channels), nn.relu(normalise()(x, None)))
+        conv = layers.Conv(channels, kernel_init=layers.orthogonal, dtype=self.dtype)
+        x = layer(conv, nn.relu(normalise()(x, None)))
         return jnp.tanh(x.astype(latents.dtype))
 
 
@@ -161,6 +204,7 @@ class Discriminator(nn.Module):
       plain: blocks behind the others that keep the smallest grid.
       attention: self-attention on the grid of this height; 0: none.
       norm: 'spectral' or 'none', of kernels.
+      remat: compute blocks anew for the derivative, to take less memory.
       dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
     """
 
@@ -173,6 +217,7 @@ class Discriminator(nn.Module):
     plain: int = 1
     attention: int = 0
     norm: str = "spectral"
+    remat: bool = False
     dtype: layers.Dtype = None
 
     def __call__(self, images: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
@@ -186,20 +231,11 @@ class Discriminator(nn.Module):
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
         layer = _layer(self.norm, train=train)
-        conv = partial(layers.Conv, kernel_init=layers.orthogonal, dtype=self.dtype)
         stages = widths(self.width, layers.doublings(self.image_shape, self.smallest), self.multiples)
         x, grids = images, list[jax.Array]()
+        block = layers.rematerialised(DiscriminatorBlock, self.remat)
         for i, size in enumerate([*stages, *[stages[-1]] * self.plain]):
-            down = layers.shrink if i < len(stages) else (lambda grid: grid)
-            h = layer(conv(size), nn.relu(x) if i else x)
-            h = down(layer(conv(size), nn.relu(h)))
-            if i == 0:  # where three channels become many, the skip is made smaller first
-                skip = layer(conv(size, (1, 1)), down(x))
-            elif i < len(stages) or size != x.shape[-1]:
-                skip = down(layer(conv(size, (1, 1)), x))
-            else:
-                skip = x
-            x = h + skip
+            x = block(size, layer, i < len(stages), i == 0, self.dtype, name=f"block_{i}")(x)
             if x.shape[1] == self.attention:
                 x = SelfAttention(layer, self.dtype)(x)
             grids.append(x.astype(images.dtype))
