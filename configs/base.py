@@ -61,18 +61,28 @@ def get_config() -> ConfigDict:
     config.data.placement = "auto"  # device, host, or by size
 
     config.model = ConfigDict()
-    config.model.family = "dcgan"  # dcgan or mlp
+    config.model.family = "dcgan"  # a name in jaxgan.models.families.FAMILIES
     config.model.conditional = False  # tell both players the labels
     config.model.latent_size = 128  # numbers a latent
     config.model.codes = ConfigDict()  # InfoGAN's: the last of these numbers, to be read off the image
     config.model.codes.categorical = ()  # one-hot choices, each among so many, as (10,)
     config.model.codes.continuous = 0  # numbers from -1 to 1
-    config.model.smallest = 4  # dcgan: the smallest grid has at least this many pixels a side
+    config.model.smallest = 4  # the smallest grid has at least this many pixels a side
+    config.model.remat = False  # compute blocks anew for the derivative: less memory, more time
     config.model.dtype = "float32"  # of the computation: float32 or bfloat16
-    config.model.generator = ConfigDict(dict(width=64))  # channels next to the image; units of an MLP
+    config.model.generator = ConfigDict(dict(width=64))  # channels next to the image; units, size of a token
+    config.model.generator.norm = "none"  # resnet: none or spectral
     config.model.discriminator = ConfigDict(dict(width=64))
-    config.model.discriminator.norm = "none"  # dcgan: none, spectral, or batch as in the paper
+    config.model.discriminator.norm = "none"  # dcgan: none, spectral, batch; resnet: none or spectral
     config.model.discriminator.labels = "projection"  # how it is told of them, where conditional; or none
+    # What one family alone has, by its name.
+    config.model.mlp = ConfigDict(dict(depth=3))  # hidden layers
+    config.model.resnet = ConfigDict()
+    config.model.resnet.multiples = ()  # channels of each block from the image inwards, in widths; (): doubled
+    config.model.resnet.embedding = 0  # numbers of a class's code that all of G's blocks share; 0: one-hot
+    config.model.resnet.hierarchical = False  # each block of G is given a part of the latents of its own
+    config.model.resnet.attention = 0  # height of the grid with self-attention; 0: none
+    config.model.resnet.plain = 1  # D's last blocks that keep the smallest grid
 
     config.loss = "non_saturating"  # a name in jaxgan.losses.LOSSES
     config.penalties = ConfigDict()

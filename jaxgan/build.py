@@ -1,6 +1,6 @@
 """Builds the parts of a run from a checked config; past this door nothing sees a config."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from jaxgan import config as configs
 from jaxgan.alternation import PLAYERS, Phase, PlayerName, reached
 from jaxgan.config import Config
 from jaxgan.losses import LOSSES, Loss, make_logistic
-from jaxgan.models import dcgan, mlp
+from jaxgan.models.families import FAMILIES
 from jaxgan.penalties import PENALTIES, Penalty, make_consistency
 from jaxgan.relations import moving, pieces_of
 from jaxgan.schedules import Value, make_schedule, scheduled, value_at
@@ -40,6 +40,7 @@ def make_task(config: Config) -> Task:
         told=config.model.discriminator.labels != "none",
         terms=[*make_term_weights(config)],
         codes=make_codes(config),
+        styled=FAMILIES[config.model.family].styled,
         transform=transform,
     )
 
@@ -83,25 +84,29 @@ def make_networks(
     config: Config, shape: ImageShape, num_classes: int, *, axis_name: str | None = None
 ) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator of images [H,W,C], of this many classes if the config wants them."""
-    model = config.model
+    model, family = config.model, FAMILIES[config.model.family]
     classes = num_classes if model.conditional else 0
-    shared: dict[str, Any] = {"dtype": jnp.dtype(model.dtype)}
-    makes = {"num_classes": classes, "width": model.generator.width}
+    shared = {
+        "image_shape": shape,
+        "smallest": model.smallest,
+        "remat": model.remat,
+        "dtype": jnp.dtype(model.dtype),
+        "axis_name": axis_name,
+        "squash": True,  # a perceptron's samples need not be images
+        **configs.flatten(model.get(model.family, {})),
+    }
     judges = {
         "num_classes": classes if model.discriminator.labels != "none" else 0,
-        "width": model.discriminator.width,
         "heads": synthesis.heads([*make_term_weights(config)], num_classes, make_codes(config)),
+        **model.discriminator,
     }
-    if model.family == "mlp":
-        return (
-            mlp.Generator(shape, squash=True, **makes, **shared),
-            mlp.Discriminator(**judges, **shared),
-        )
-    shared |= {"smallest": model.smallest, "axis_name": axis_name}
-    return (
-        dcgan.Generator(shape, **makes, **shared),
-        dcgan.Discriminator(shape, norm=model.discriminator.norm, **judges, **shared),
-    )
+    generator = _network(family.generator, {**shared, "num_classes": classes, **model.generator})
+    return generator, _network(family.discriminator, {**shared, **judges})
+
+
+def _network(module: type[nn.Module], fields: Mapping[str, Any]) -> nn.Module:
+    """The module with those of the fields that it has."""
+    return module(**{name: fields[name] for name in module.__dataclass_fields__ if name in fields})
 
 
 def make_loss(config: Config) -> Loss:

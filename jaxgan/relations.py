@@ -5,9 +5,18 @@ from typing import Any
 
 from jaxgan.alternation import PLAYERS, PlayerName
 from jaxgan.losses import LOSSES
+from jaxgan.models import dcgan, resnet
 from jaxgan.penalties import PENALTIES
 from jaxgan.rules import SCHEDULED, number
 from jaxgan.schedules import Piece, make_schedule
+
+# Which norms a family's player knows, where it knows others than 'none'.
+NORMS = {
+    ("dcgan", "discriminator"): dcgan.NORMS,
+    ("resnet", "generator"): resnet.NORMS,
+    ("resnet", "discriminator"): resnet.NORMS,
+}
+BATCH_NORMALISED = ("dcgan", "resnet")  # families whose generators mix a batch's examples
 
 Relations = list[tuple[bool, str]]  # (holds, what to change), of conditions between fields
 
@@ -54,7 +63,7 @@ def _run_relations(flat: Mapping[str, Any]) -> Relations:
 
 def _network_relations(flat: Mapping[str, Any]) -> Relations:
     """Of what the networks can do, and what is asked of them."""
-    norm = flat["model.discriminator.norm"]
+    family, norm = flat["model.family"], flat["model.discriminator.norm"]
     by_example = {"generator": list[str](), "discriminator": list[str]()}
     for name, penalty in PENALTIES.items():
         if penalty.by_example and moving(flat, f"penalties.{name}"):
@@ -62,9 +71,14 @@ def _network_relations(flat: Mapping[str, Any]) -> Relations:
     approximate = [n for n in ("approximate_r1", "approximate_r2") if moving(flat, f"penalties.{n}")]
     size = sum(flat["model.codes.categorical"]) + flat["model.codes.continuous"]
     return [
-        (
-            norm == "none" or flat["model.family"] == "dcgan",
-            f"model.discriminator.norm is {norm!r}, which only model.family='dcgan' knows; set it to 'none'.",
+        *(
+            (
+                flat[f"model.{player}.norm"] in known,
+                f"model.{player}.norm is {flat[f'model.{player}.norm']!r}, and model.family={family!r} has "
+                f"there {' or '.join(map(repr, known))}.",
+            )
+            for player in PLAYERS
+            for known in [NORMS.get((family, player), ("none",))]
         ),
         (
             not (by_example["discriminator"] and norm == "batch"),
@@ -73,9 +87,9 @@ def _network_relations(flat: Mapping[str, Any]) -> Relations:
             "penalty to 0.",
         ),
         (
-            not by_example["generator"] or flat["model.family"] != "dcgan",
+            not by_example["generator"] or family not in BATCH_NORMALISED,
             f"penalties.{', '.join(by_example['generator'])} needs the gradient of each example's own image, "
-            "and the generator of model.family='dcgan' normalises batches; set the penalty to 0.",
+            f"and the generator of model.family={family!r} normalises batches; set the penalty to 0.",
         ),
         (
             flat["model.dtype"] == "float32" or not approximate,

@@ -8,7 +8,8 @@ from jaxgan import data, parallel
 from jaxgan.alternation import PLAYERS
 from jaxgan.augment import OPERATIONS, POLICIES, make_augment
 from jaxgan.losses import LOSSES
-from jaxgan.models import dcgan
+from jaxgan.models import dcgan, resnet
+from jaxgan.models.families import FAMILIES
 from jaxgan.penalties import PENALTIES
 from jaxgan.tasks import synthesis
 
@@ -66,6 +67,7 @@ SIZE = Rule(
     lambda value: len(value) in (0, 2) and all(type(v) is int and v >= 1 for v in value),
     "(height, width) or ()",
 )
+COUNTS = Rule(tuple, lambda value: all(type(v) is int and v >= 1 for v in value), "a tuple of integers >= 1")
 MEASURES = ("distance/sliced_wasserstein",)  # what `observation.measure` returns
 ROWS = 16  # classes that a grid of samples shows when the config names none
 
@@ -113,7 +115,7 @@ RULES: dict[str, Rule] = {
     "data.random_crop": SIZE,
     "data.flip": TRUTH,
     "data.placement": one_of("auto", "device", "host"),
-    "model.family": one_of("dcgan", "mlp"),
+    "model.family": one_of(*FAMILIES),
     "model.conditional": TRUTH,
     "model.latent_size": integer(1),
     "model.codes.categorical": Rule(
@@ -121,11 +123,19 @@ RULES: dict[str, Rule] = {
     ),
     "model.codes.continuous": integer(0),
     "model.smallest": integer(1),
+    "model.remat": TRUTH,
     "model.dtype": one_of("float32", "bfloat16"),
     "model.generator.width": integer(1),
+    "model.generator.norm": one_of(*resnet.NORMS),
     "model.discriminator.width": integer(1),
     "model.discriminator.norm": one_of(*dcgan.NORMS),
     "model.discriminator.labels": one_of("projection", "none"),
+    "model.mlp.depth": integer(1),
+    "model.resnet.multiples": COUNTS,
+    "model.resnet.embedding": integer(0),
+    "model.resnet.hierarchical": TRUTH,
+    "model.resnet.attention": integer(0),
+    "model.resnet.plain": integer(0),
     "loss": one_of(*LOSSES),
     **{f"penalties.{name}": number(0.0) for name in PENALTY_NAMES},
     **{f"terms.{name}": number(0.0) for name in synthesis.TERMS},

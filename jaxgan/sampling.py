@@ -4,7 +4,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ import numpy as np
 from jaxgan.data.transforms import to_uint8
 from jaxgan.state import Network, Variables
 from jaxgan.steps import Game
-from jaxgan.tasks.synthesis import NO_CODES, Codes, Given, draw_latents
+from jaxgan.tasks import BoundNetwork
+from jaxgan.tasks.synthesis import NO_CODES, Codes, Given, draw_given
 
 BATCH = 256  # images made at a time, of up to 64x64 pixels; of larger ones fewer
 PIXELS = BATCH * 64 * 64
@@ -23,16 +24,19 @@ class Sampler(NamedTuple):
     """A generator with fixed variables.
 
     Attributes:
-      generate: (latents [B,Z], labels [B] or None) -> images [B,H,W,C] in [-1, 1]; pure, jitted.
+      generate: (latents [B,Z], labels [B] or None) -> images [B,H,W,C] in [-1, 1]; pure, jitted. Of a
+        style-based generator it also takes keys= [B], of its noise, and truncation=.
       latent_size: Z.
       classes: names of the classes, by label; empty for an unconditional generator.
       codes: those that the last numbers of a latent are.
+      styled: the generator is style-based.
     """
 
-    generate: Callable[[Any, Any], jax.Array]
+    generate: Callable[..., jax.Array]
     latent_size: int
     classes: tuple[str, ...] = ()
     codes: Codes = NO_CODES
+    styled: bool = False
 
     def draw(
         self,
@@ -41,6 +45,7 @@ class Sampler(NamedTuple):
         labels: Sequence[int] | np.ndarray | None = None,
         choices: Sequence[int] | np.ndarray | None = None,
         seed: int = 0,
+        truncation: float = 1.0,
     ) -> np.ndarray:
         """Draws images: uint8 [N,H,W,C]. Image i depends on seed, i, label i and choice i alone.
 
@@ -48,12 +53,17 @@ class Sampler(NamedTuple):
           count: N, for an unconditional generator.
           labels: [N] in [0, number of classes), for a conditional one.
           choices: [N], the first categorical code of each, beside a count or labels; else they are drawn.
-          seed: of the latents.
+          seed: of the latents, and of a style-based generator's noise.
+          truncation: of a style-based generator: how far from the mean of all styles each may be, as a share
+            of its distance; lower ones give better and more alike images. Source: Karras et al. 2019,
+            appendix B.
 
         Raises:
           ValueError: labels for an unconditional generator, none for a conditional one, choices without
-            codes, not as many as images, or out of range.
+            codes, not as many as images, or out of range; truncation of what has no styles.
         """
+        if truncation != 1.0 and not self.styled:
+            raise ValueError(f"truncation is {truncation}, and this generator has no styles; leave it out.")
         labels, choices = (None if x is None else np.asarray(x) for x in (labels, choices))
         total, batch = self._checked(count, labels), self._batch()
         self._check_choices(choices, total)
@@ -62,14 +72,15 @@ class Sampler(NamedTuple):
         for start in range(0, total, batch):
             index = np.arange(start, start + batch)  # the last batch is filled up: one compilation
             keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
-            latents = draw_latents(keys, self.latent_size, self.codes)
             part, chosen = (
                 None if x is None else jnp.asarray(np.resize(x[start : start + batch], batch))
                 for x in (labels, choices)
             )
+            given = draw_given(keys, part, latent_size=self.latent_size, codes=self.codes, styled=self.styled)
             if chosen is not None:
-                latents = self.codes.choose(latents, chosen)
-            made = to_uint8(self.generate(latents, part))
+                given = given._replace(latents=self.codes.choose(given.latents, chosen))
+            options = {"keys": given.keys, "truncation": truncation} if self.styled else {}
+            made = to_uint8(self.generate(given.latents, part, **options))
             images.append(np.asarray(made)[: total - start])
         return np.concatenate(images)
 
@@ -110,7 +121,12 @@ def _check_integers(name: str, values: np.ndarray, below: int) -> None:
 
 
 def make_sampler(
-    game: Game, latent_size: int, classes: tuple[str, ...] = (), codes: Codes = NO_CODES
+    game: Game,
+    latent_size: int,
+    classes: tuple[str, ...] = (),
+    codes: Codes = NO_CODES,
+    *,
+    styled: bool = False,
 ) -> Callable[[Variables], Sampler]:
     """A generator's variables -> Sampler, in evaluation mode; compiled once for all variables.
 
@@ -119,11 +135,20 @@ def make_sampler(
       latent_size: Z.
       classes: names of the classes, none for an unconditional generator.
       codes: among the latents.
+      styled: the generator is style-based, as the task was told.
     """
 
-    @jax.jit
-    def generate(variables: Variables, latents: jax.Array, labels: jax.Array | None) -> jax.Array:
-        generator = Network(game.generator, variables, train=False)
-        return game.task.generate(generator, Given(latents, labels))
+    @partial(jax.jit, static_argnames="truncation")
+    def generate(
+        variables: Variables,
+        latents: jax.Array,
+        labels: jax.Array | None,
+        keys: jax.Array | None = None,
+        truncation: float = 1.0,
+    ) -> jax.Array:
+        generator: BoundNetwork = Network(game.generator, variables, train=False)
+        if styled:
+            generator = partial(generator, truncation=truncation)
+        return game.task.generate(generator, Given(latents, labels, keys))
 
-    return lambda variables: Sampler(partial(generate, variables), latent_size, classes, codes)
+    return lambda variables: Sampler(partial(generate, variables), latent_size, classes, codes, styled)

@@ -59,9 +59,9 @@ class Network:
         self.module, self.train, self.key = module, train, key
         self.variables: Variables = variables or {}
 
-    def __call__(self, *inputs: Any, method: str = "__call__") -> Any:
+    def __call__(self, *inputs: Any, method: str = "__call__", **options: Any) -> Any:
         """Outputs of the module; `variables` holds the new values of the mutable collections."""
-        call: dict[str, Any] = {"train": self.train, "method": method}
+        call: dict[str, Any] = {"train": self.train, "method": method, **options}
         if not self.variables:
             outputs, self.variables = self.module.init_with_output(self.key, *inputs, **call)
             return outputs
@@ -71,9 +71,9 @@ class Network:
         self.variables = {**self.variables, **updates}
         return outputs
 
-    def frozen(self, *inputs: Any, method: str = "__call__") -> Any:
+    def frozen(self, *inputs: Any, **options: Any) -> Any:
         """Outputs alone, what the call mutated is dropped: for derivatives with respect to inputs."""
-        return Network(self.module, self.variables, train=self.train)(*inputs, method=method)
+        return Network(self.module, self.variables, train=self.train)(*inputs, **options)
 
 
 def collections(variables: Variables) -> Variables:

@@ -14,6 +14,7 @@ from jaxgan import config as configs
 from jaxgan.checkpoints import Checkpoints, Restored
 from jaxgan.config import Config
 from jaxgan.interrupts import Interrupts
+from jaxgan.models.families import FAMILIES
 from jaxgan.observation import Album, Watch, measure
 from jaxgan.rules import ROWS
 from jaxgan.sampling import Sampler, make_sampler
@@ -222,7 +223,13 @@ def open_checkpoints(workdir: Path, config: Config) -> Checkpoints:
 
 def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> Callable[[GANState], Sampler]:
     told = classes if config.model.conditional else ()
-    sampler = make_sampler(game, config.model.latent_size, told, build.make_codes(config))
+    sampler = make_sampler(
+        game,
+        config.model.latent_size,
+        told,
+        build.make_codes(config),
+        styled=FAMILIES[config.model.family].styled,
+    )
     # By way of the host, so that each process of a run can draw by itself.
     return lambda state: sampler(jax.device_get(state.ema))
 

@@ -36,7 +36,7 @@ class Game(NamedTuple):
 
     Attributes:
       task: what G is given and D judges.
-      generator: Linen module, deterministic: its noise is among its inputs.
+      generator: Linen module, deterministic: latents, and keys of its noise, are among its inputs.
       discriminator: Linen module, deterministic too.
       loss: what each player minimises.
       optimizers: an optax transformation for each player; its `update` is told `images`, those shown so far.
@@ -155,6 +155,7 @@ def _objective(
         critic=lambda images: task.judge(discriminator.frozen, seen(images, _REAL), example.given).logits,
         generate=lambda given: task.generate(generator.frozen, given),
         given=example.given,
+        code=partial(task.code, generator.frozen),
         real=example.real,
         fake=fake,
         real_logits=real_logits,

@@ -295,7 +295,11 @@ RELATIONS = [
     ),
     (
         dict(model__family="mlp", model__discriminator__norm="batch"),
-        "norm is 'batch', which only model.family='dcgan' knows",
+        "discriminator.norm is 'batch', and model.family='mlp' has there 'none'",
+    ),
+    (
+        dict(model__generator__norm="spectral"),
+        "generator.norm is 'spectral', and model.family='dcgan' has there 'none'",
     ),
     (dict(steps=2**26), "steps make 4,294,967,296 images to be shown; an int32 counts to 2,147,483,647"),
 ]

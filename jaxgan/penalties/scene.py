@@ -31,6 +31,8 @@ class Scene(NamedTuple):
       critic: images -> logits, as the discriminator sees and judges them: augmented, under their labels.
       generate: given -> images.
       given: what the generator was given; a NamedTuple with `latents` where a penalty moves these.
+      code: given -> (the generator's codes of it, and a function from codes to what it is given): the
+        latents, or what a mapping network makes of them.
       real: [B,...].
       fake: [B,...].
       real_logits: [B] or [B,h,w].
@@ -42,6 +44,7 @@ class Scene(NamedTuple):
     critic: Critic
     generate: Callable[[Any], jax.Array]
     given: Any
+    code: Callable[[Any], tuple[jax.Array, Callable[[jax.Array], Any]]]
     real: jax.Array
     fake: jax.Array
     real_logits: jax.Array
@@ -82,10 +85,8 @@ def _lecam(scene: Scene, averages: LogitAverages) -> tuple[jax.Array, LogitAvera
 
 
 def _path_length(scene: Scene, average: jax.Array) -> tuple[jax.Array, jax.Array]:
-    def generate(latents: jax.Array) -> jax.Array:
-        return scene.generate(scene.given._replace(latents=latents))
-
-    penalties, lengths = path_length(generate, scene.given.latents, scene.keys, average)
+    codes, given_of = scene.code(scene.given)
+    penalties, lengths = path_length(lambda c: scene.generate(given_of(c)), codes, scene.keys, average)
     return penalties, update_length(average, lengths)
 
 

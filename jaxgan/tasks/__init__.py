@@ -61,6 +61,11 @@ def no_terms(round: Round) -> dict[str, jax.Array]:
     return {}
 
 
+def latents_of(generator: BoundNetwork, given: Any) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
+    """The latents of what the generator is given, and how to be given others."""
+    return given.latents, lambda latents: given._replace(latents=latents)
+
+
 class Task(NamedTuple):
     """One application of adversarial training. It holds no state and no training step.
 
@@ -70,6 +75,8 @@ class Task(NamedTuple):
       judge: (discriminator, sample, given) -> Verdict.
       generator_terms: Round -> {name: [B]}, further losses of the generator, weighted by the training step.
       discriminator_terms: the same of the discriminator.
+      code: (generator, given) -> (codes [B,...], (codes -> given)): what is moved when it is asked how
+        images follow codes; by default `given.latents`.
     """
 
     prepare: Callable[[Any, jax.Array], Example]
@@ -77,3 +84,4 @@ class Task(NamedTuple):
     judge: Callable[[BoundNetwork, Any, Any], Verdict]
     generator_terms: Terms = no_terms
     discriminator_terms: Terms = no_terms
+    code: Callable[[BoundNetwork, Any], tuple[jax.Array, Callable[[jax.Array], Any]]] = latents_of

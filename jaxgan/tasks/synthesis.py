@@ -7,17 +7,26 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan import terms as objectives
-from jaxgan.tasks import BoundNetwork, Example, Round, Task, Verdict
+from jaxgan.tasks import BoundNetwork, Example, Round, Task, Verdict, latents_of
 
 Transform = Callable[[jax.Array, jax.Array], jax.Array]
 TERMS = ("auxiliary_classifier", "twin_classifier", "information", "mean_feature_matching")
 
 
 class Given(NamedTuple):
-    """What a synthesis generator is given: latents [B,Z] float and labels [B] int32, or None."""
+    """What a synthesis generator is given.
+
+    Attributes:
+      latents: [B,Z] float.
+      labels: [B] int32, or [B,K] float of several an image, or None.
+      keys: [B], PRNG keys of a style-based generator's noise, or None: then it makes none.
+      styles: what its mapping network makes of latents and labels, in their place; None: it is to do so.
+    """
 
     latents: jax.Array
     labels: jax.Array | None = None
+    keys: jax.Array | None = None
+    styles: jax.Array | None = None
 
 
 class Codes(NamedTuple):
@@ -73,6 +82,21 @@ def draw_latents(keys: jax.Array, latent_size: int, codes: Codes = NO_CODES) -> 
     return jax.vmap(draw)(keys)
 
 
+def draw_given(
+    keys: jax.Array,
+    labels: jax.Array | None,
+    *,
+    latent_size: int,
+    codes: Codes = NO_CODES,
+    styled: bool = False,
+) -> Given:
+    """What a generator is given, each example's from its own key, keys [B]; styled: keys of noise too."""
+    noise_keys = None
+    if styled:
+        keys, noise_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    return Given(draw_latents(keys, latent_size, codes), labels, noise_keys)
+
+
 def heads(terms: Collection[str], num_classes: int, codes: Codes = NO_CODES) -> tuple[tuple[str, int], ...]:
     """Names and sizes of the heads that a discriminator needs for these terms."""
     sizes = {
@@ -94,6 +118,7 @@ def make_task(
     told: bool = True,
     terms: Collection[str] = (),
     codes: Codes = NO_CODES,
+    styled: bool = False,
     transform: Transform = _as_they_are,
 ) -> Task:
     """The task of making images like those of a data set.
@@ -107,6 +132,8 @@ def make_task(
         for the fakes), reads the codes (InfoGAN), and its last features' means are matched. It needs
         `heads` of these sizes and a method `describe` that returns what a Verdict is made of.
       codes: among the latents, for the term `information`.
+      styled: the generator is style-based: it takes keys of its noise as a third input, and has methods
+        `style` (latents, labels -> styles) and `synthesize` (styles, keys -> images).
       transform: (images [B,...] as the batch holds them, keys [B]) -> the images that D takes for real.
 
     Returns:
@@ -124,11 +151,17 @@ def make_task(
         if conditional and "label" not in batch:
             raise ValueError(f"A conditional task needs batches with 'label'; this one has {sorted(batch)}.")
         labels = batch["label"] if conditional else None
-        given = Given(draw_latents(latent_keys, latent_size, codes), labels)
+        given = draw_given(latent_keys, labels, latent_size=latent_size, codes=codes, styled=styled)
         return Example(given=given, real=transform(batch["image"], transform_keys))
 
     def generate(generator: BoundNetwork, given: Given) -> jax.Array:
-        return generator(given.latents, given.labels)
+        if given.styles is not None:
+            return generator(given.styles, given.keys, method="synthesize")
+        return generator(given.latents, given.labels, *((given.keys,) if styled else ()))
+
+    def style(generator: BoundNetwork, given: Given) -> tuple[jax.Array, Callable[[jax.Array], Given]]:
+        styles = generator(given.latents, given.labels, method="style")
+        return styles, lambda styles: given._replace(styles=styles)
 
     def judge(discriminator: BoundNetwork, sample: jax.Array, given: Given) -> Verdict:
         labels = given.labels if told else None
@@ -144,6 +177,7 @@ def make_task(
         discriminator_terms=lambda round: {
             name: _DISCRIMINATOR[name](round, codes) for name in terms if name in _DISCRIMINATOR
         },
+        code=style if styled else latents_of,
     )
 
 
