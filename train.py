@@ -65,6 +65,7 @@ def _run() -> int:
     from jaxgan.observation import Diverged
 
     try:
+        parallel.keep_compilations()
         parallel.start(COORDINATOR.value, PROCESSES.value, PROCESS.value)
         if DRY_RUN.value:
             print(preview.preview(CONFIG.value))

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from platformdirs import user_cache_path
 
 from jaxgan.state import GANState
 from jaxgan.steps import TrainStep
@@ -21,6 +22,7 @@ AXIS = "data"
 RunnerName = Literal["jit", "shard_map", "pmap"]
 RUNNERS = ("jit", "shard_map", "pmap")
 
+COMPILATIONS = 4 * 2**30  # bytes of compiled programs that are kept
 HEARTBEAT = 60  # seconds after which the other processes give up on one that is silent
 
 # A chunk's leaves are [S,n,B,...]: S steps of n batches, examples third.
@@ -74,6 +76,17 @@ def start(coordinator: str | None, processes: int | None = None, process: int | 
             f"--coordinator={coordinator}: the processes of the run were not joined ({error}); give "
             "--coordinator=HOST:PORT --processes=N --process=INDEX."
         ) from error
+
+
+def keep_compilations() -> None:
+    """Keeps compiled programs in the user's cache folder, so that the next run of the same starts at once.
+
+    Where JAX was told of a folder (JAX_COMPILATION_CACHE_DIR), or to keep none
+    (JAX_ENABLE_COMPILATION_CACHE=false), that stands. The oldest go when all take more than 4 GiB.
+    """
+    if jax.config.jax_compilation_cache_dir is None and jax.config.jax_enable_compilation_cache:
+        jax.config.update("jax_compilation_cache_max_size", COMPILATIONS)
+        jax.config.update("jax_compilation_cache_dir", str(user_cache_path("jaxgan") / "compilations"))
 
 
 def devices() -> list[jax.Device]:

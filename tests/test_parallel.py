@@ -1,5 +1,8 @@
 """Devices and runners change nothing but rounding."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import chex
@@ -222,3 +225,25 @@ def test_batches_are_loaded_inside_the_step(runner):
 def test_an_unknown_runner_is_refused():
     with pytest.raises(ValueError, match=r"Unknown runner 'tpu'; expected one of jit, shard_map, pmap"):
         parallel.make_runner(lambda *args: args, runner="tpu")
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, "cache/jaxgan/compilations"),
+        ({"JAX_COMPILATION_CACHE_DIR": "mine"}, "mine"),
+        ({"JAX_ENABLE_COMPILATION_CACHE": "false"}, "None"),
+    ],
+    ids=["by default", "elsewhere", "not"],
+)
+def test_compiled_programs_are_kept_in_the_users_cache_or_where_jax_was_told(tmp_path, told, expected):
+    program = (
+        "from jaxgan import parallel; parallel.keep_compilations()\n"
+        "import jax; print(jax.config.jax_compilation_cache_dir)"
+    )
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    ours = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=mine | ours | told, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip().removeprefix(f"{tmp_path}/") == expected
