@@ -84,7 +84,8 @@ def keep_compilations() -> None:
     Where JAX was told of a folder (JAX_COMPILATION_CACHE_DIR), or to keep none
     (JAX_ENABLE_COMPILATION_CACHE=false), that stands. The oldest go when all take more than 4 GiB.
     """
-    if jax.config.jax_compilation_cache_dir is None and jax.config.jax_enable_compilation_cache:
+    told: Any = jax.config
+    if told.jax_compilation_cache_dir is None and told.jax_enable_compilation_cache:
         jax.config.update("jax_compilation_cache_max_size", COMPILATIONS)
         jax.config.update("jax_compilation_cache_dir", str(user_cache_path("jaxgan") / "compilations"))
 
