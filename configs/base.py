@@ -78,7 +78,7 @@ def get_config() -> ConfigDict:
     # What one family alone has, by its name.
     config.model.mlp = ConfigDict(dict(depth=3))  # hidden layers
     config.model.resnet = ConfigDict()
-    config.model.resnet.multiples = ()  # of the width, each block's channels from the image inwards; (): doubled
+    config.model.resnet.multiples = ()  # of the width: channels from the image inwards; (): doubled
     config.model.resnet.embedding = 0  # numbers of a class's code that all of G's blocks share; 0: one-hot
     config.model.resnet.hierarchical = False  # each block of G is given a part of the latents of its own
     config.model.resnet.attention = 0  # height of the grid with self-attention; 0: none
