@@ -71,9 +71,11 @@ def get_config() -> ConfigDict:
     config.model.remat = False  # compute blocks anew for the derivative: less memory, more time
     config.model.dtype = "float32"  # of the computation: float32 or bfloat16
     config.model.generator = ConfigDict(dict(width=64))  # channels next to the image; units, size of a token
-    config.model.generator.norm = "none"  # resnet: none or spectral
+    config.model.generator.norm = "none"  # of kernels; resnet: none or spectral
     config.model.discriminator = ConfigDict(dict(width=64))
-    config.model.discriminator.norm = "none"  # dcgan: none, spectral, batch; resnet: none or spectral
+    config.model.discriminator.norm = (
+        "none"  # dcgan, recurrent: none, spectral, batch; resnet, coupled: or spectral
+    )
     config.model.discriminator.labels = "projection"  # how it is told of them, where conditional; or none
     # What one family alone has, by its name.
     config.model.mlp = ConfigDict(dict(depth=3))  # hidden layers
@@ -83,6 +85,33 @@ def get_config() -> ConfigDict:
     config.model.resnet.hierarchical = False  # each block of G is given a part of the latents of its own
     config.model.resnet.attention = 0  # height of the grid with self-attention; 0: none
     config.model.resnet.plain = 1  # D's last blocks that keep the smallest grid
+    config.model.stylegan2 = ConfigDict()
+    config.model.stylegan2.widest = 512  # channels double from the image inwards up to so many
+    config.model.stylegan2.style_size = 512  # numbers of a style, and units of the mapping network
+    config.model.stylegan2.mapping_depth = 8  # its layers
+    config.model.stylegan2.mapping_rate = 0.01  # its learning rate, as a share of the others'
+    config.model.stylegan2.mixing = 0.9  # share of the images with styles of two latents, in training
+    config.model.stylegan2.style_decay = 0.998  # of the mean of styles, which truncation goes to, a batch
+    config.model.stylegan2.generator_form = "skip"  # skip, residual or plain
+    config.model.stylegan2.discriminator_form = "residual"  # skip, residual or plain
+    config.model.stylegan2.group = 4  # images whose deviation D is told of; 1: none
+    config.model.r3gan = ConfigDict()
+    config.model.r3gan.multiples = ()  # of the width: channels from the image inwards; (): all alike
+    config.model.r3gan.blocks = 2  # of each grid
+    config.model.r3gan.expansion = 2  # channels inside a block, as a multiple of those outside
+    config.model.r3gan.group_size = 16  # channels of a group of the 3x3 convolutions
+    config.model.r3gan.embedding = 64  # numbers of a class's code beside the latents
+    config.model.recurrent = ConfigDict()
+    config.model.recurrent.steps = 5  # how often the canvas is painted on
+    config.model.recurrent.memory = 64  # channels of what is remembered between
+    config.model.coupled = ConfigDict()  # of classes or, with data.labels="domains", of domains
+    config.model.coupled.generator_shared = 2  # G's first stages that they share, of one more than doublings
+    config.model.coupled.discriminator_shared = 2  # D's last stages that they share, of as many
+    config.model.vit = ConfigDict()
+    config.model.vit.depth = 12  # blocks
+    config.model.vit.attention_heads = 6  # parts of a token that attend by themselves
+    config.model.vit.patch = 2  # pixels a side that make a token
+    config.model.vit.squash = True  # end in tanh, for images; not for latents of an autoencoder
 
     config.loss = "non_saturating"  # a name in jaxgan.losses.LOSSES
     config.penalties = ConfigDict()

@@ -103,7 +103,7 @@ def check_source(config: Config, source: data.Source) -> None:
     """
     shape = height, width, _ = shown_shape(config, source.image_shape)
     classes, smallest = len(source.classes), config.model.smallest
-    deep = config.model.family == "dcgan" and layers.doublings(shape, smallest) == 0
+    deep = config.model.family not in ("mlp", "vit") and layers.doublings(shape, smallest) == 0
     out = [label for label in config.sample.labels if label >= classes]
     wrong = []
     if height > source.image_shape[0] or width > source.image_shape[1]:
@@ -111,9 +111,9 @@ def check_source(config: Config, source: data.Source) -> None:
         wrong.append(f"data.random_crop is {height}x{width}, and {source.name} has images of {whole}.")
     if deep:
         wrong.append(
-            f"{source.name} has images of {height}x{width}, which dcgan cannot make from a grid of at "
-            f"least {smallest} pixels a side, doubled once or more. Use images of an even size from "
-            f"{2 * smallest} up, or lower model.smallest."
+            f"{source.name} has images of {height}x{width}, which {config.model.family} cannot make from a "
+            f"grid of at least {smallest} pixels a side, doubled once or more. Use images of an even size "
+            f"from {2 * smallest} up, or lower model.smallest."
         )
     if config.model.conditional and not classes:
         wrong.append(f"model.conditional is True, but {source.name} has no labels; set it to False.")

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxgan.alternation import PLAYERS, PlayerName
 from jaxgan.losses import LOSSES
-from jaxgan.models import dcgan, resnet
+from jaxgan.models import coupled, dcgan, resnet
 from jaxgan.penalties import PENALTIES
 from jaxgan.rules import SCHEDULED, number
 from jaxgan.schedules import Piece, make_schedule
@@ -13,10 +13,12 @@ from jaxgan.schedules import Piece, make_schedule
 # Which norms a family's player knows, where it knows others than 'none'.
 NORMS = {
     ("dcgan", "discriminator"): dcgan.NORMS,
+    ("recurrent", "discriminator"): dcgan.NORMS,
+    ("coupled", "discriminator"): coupled.NORMS,
     ("resnet", "generator"): resnet.NORMS,
     ("resnet", "discriminator"): resnet.NORMS,
 }
-BATCH_NORMALISED = ("dcgan", "resnet")  # families whose generators mix a batch's examples
+BATCH_NORMALISED = ("dcgan", "resnet", "coupled")  # families whose generators mix a batch's examples
 
 Relations = list[tuple[bool, str]]  # (holds, what to change), of conditions between fields
 
@@ -99,6 +101,12 @@ def _network_relations(flat: Mapping[str, Any]) -> Relations:
         (
             size == 0 or size < flat["model.latent_size"],
             f"model.codes takes {size} of model.latent_size, {flat['model.latent_size']}; raise the latter.",
+        ),
+        (
+            family != "coupled"
+            or (flat["model.conditional"] and flat["model.discriminator.labels"] != "none"),
+            "model.family='coupled' has networks of each class or domain: set model.conditional to True and "
+            "model.discriminator.labels to 'projection'.",
         ),
         (
             flat["model.conditional"] or not flat["sample.labels"],

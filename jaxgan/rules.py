@@ -8,7 +8,7 @@ from jaxgan import data, parallel
 from jaxgan.alternation import PLAYERS
 from jaxgan.augment import OPERATIONS, POLICIES, make_augment
 from jaxgan.losses import LOSSES
-from jaxgan.models import dcgan, resnet
+from jaxgan.models import dcgan, resnet, stylegan2
 from jaxgan.models.families import FAMILIES
 from jaxgan.penalties import PENALTIES
 from jaxgan.tasks import synthesis
@@ -136,6 +136,28 @@ RULES: dict[str, Rule] = {
     "model.resnet.hierarchical": TRUTH,
     "model.resnet.attention": integer(0),
     "model.resnet.plain": integer(0),
+    "model.stylegan2.widest": integer(1),
+    "model.stylegan2.style_size": integer(1),
+    "model.stylegan2.mapping_depth": integer(0),
+    "model.stylegan2.mapping_rate": number(0.0, above=True),
+    "model.stylegan2.mixing": number(0.0, 1.0),
+    "model.stylegan2.style_decay": number(0.0, 1.0),
+    "model.stylegan2.generator_form": one_of(*stylegan2.FORMS),
+    "model.stylegan2.discriminator_form": one_of(*stylegan2.FORMS),
+    "model.stylegan2.group": integer(1),
+    "model.r3gan.multiples": COUNTS,
+    "model.r3gan.blocks": integer(1),
+    "model.r3gan.expansion": integer(1),
+    "model.r3gan.group_size": integer(1),
+    "model.r3gan.embedding": integer(1),
+    "model.recurrent.steps": integer(1),
+    "model.recurrent.memory": integer(1),
+    "model.coupled.generator_shared": integer(0),
+    "model.coupled.discriminator_shared": integer(0),
+    "model.vit.depth": integer(1),
+    "model.vit.attention_heads": integer(1),
+    "model.vit.patch": integer(1),
+    "model.vit.squash": TRUTH,
     "loss": one_of(*LOSSES),
     **{f"penalties.{name}": number(0.0) for name in PENALTY_NAMES},
     **{f"terms.{name}": number(0.0) for name in synthesis.TERMS},

@@ -62,7 +62,7 @@ class Run(NamedTuple):
 def set_up(config: Config, source: data.Source | None = None) -> Setup:
     """Checks a config against its data and the devices, and builds the run's parts.
 
-    Nothing is compiled yet.
+    Nothing of the networks is compiled yet.
 
     Raises:
       ConfigError, DataError: what has to be changed.
@@ -97,6 +97,10 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
         partial(steps.init_state, game, example_batch(source.image_shape, source.classes)),
         out_shardings=runner.replicated,
     )
+    try:
+        jax.eval_shape(init, key)
+    except ValueError as error:  # networks know best what they can be
+        raise configs.ConfigError(f"The networks cannot be built for {source.name}: {error}") from error
     sampler = _sampler_of(config, game, source.classes)
     return Setup(source, game, runner, stream, key, partial(init, key), sampler)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from flax import linen as nn
 
-from jaxgan.models import dcgan, mlp, resnet
+from jaxgan.models import coupled, dcgan, mlp, r3gan, recurrent, resnet, stylegan2, vit
 
 
 class Family(NamedTuple):
@@ -24,4 +24,9 @@ FAMILIES: Mapping[str, Family] = {
     "dcgan": Family(dcgan.Generator, dcgan.Discriminator),
     "mlp": Family(mlp.Generator, mlp.Discriminator),
     "resnet": Family(resnet.Generator, resnet.Discriminator),
+    "stylegan2": Family(stylegan2.Generator, stylegan2.Discriminator),
+    "r3gan": Family(r3gan.Generator, r3gan.Discriminator),
+    "recurrent": Family(recurrent.Generator, dcgan.Discriminator),  # which Im et al. 2016 judge by too
+    "coupled": Family(coupled.Generator, coupled.Discriminator),
+    "vit": Family(vit.Generator, vit.Discriminator),
 }
