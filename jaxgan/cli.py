@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxgan import data, pictures
+from jaxgan.config import ConfigError
 from jaxgan.data import inspection
 from jaxgan.data.opening import KNOWN, Options, open_with
 from jaxgan.models import layers
@@ -13,10 +14,14 @@ from jaxgan.models import layers
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code: 0, or 2 for what cannot be done as asked."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options, others = parser.parse_known_args(argv)
+    if others and options.run is not print_models:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    options.others = others
     try:
         return int(options.run(options))
-    except (data.DataError, OSError) as error:
+    except (data.DataError, ConfigError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -36,7 +41,31 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=check_data)
     prepare = _add(actions, "prepare", "convert files now, and not when training starts")
     prepare.set_defaults(run=prepare_data)
+    _add_models(commands)
     return parser
+
+
+def _add_models(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "models",
+        help="what networks cost: parameters, FLOPs, memory for derivatives",
+        usage="jaxgan models [--config=FILE [--config.FIELD=VALUE ...]] [--shape HEIGHT WIDTH CHANNELS] "
+        "[--classes N] [--batch N]",
+        description="A table of what the networks of a config cost, given as to train.py, or without one of "
+        "every family's as it comes. Opens no data and compiles nothing.",
+    )
+    parser.add_argument(
+        "--shape", type=_count, nargs=3, help="of the images (default: data.size and data.channels)"
+    )
+    parser.add_argument("--classes", type=_count, default=0, help="how many labels the images have")
+    parser.add_argument("--batch", type=_count, help="images at a time (default: batch_size, or 64)")
+    parser.set_defaults(run=print_models)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected an integer from 1, got {text!r}")
+    return int(text)
 
 
 def _add(actions: argparse._SubParsersAction, name: str, about: str) -> argparse.ArgumentParser:
@@ -116,6 +145,21 @@ def prepare_data(given: argparse.Namespace) -> int:
     source = open_with(given.source, _options(given))
     size = "x".join(map(str, source.image_shape))
     print(f"{given.source}: {len(source):,} images of {size}, ready; {len(source.classes) or 'no'} classes")
+    return 0
+
+
+def print_models(given: argparse.Namespace) -> int:
+    """Says what networks cost."""
+    from jaxgan import tables
+
+    config = tables.read_config(given.others)
+    if config is not None:
+        shape = tables.image_shape(config, given.shape)
+        print(tables.of_config(config, shape, given.classes, given.batch or config.batch_size))
+    elif given.shape:
+        print(tables.of_families(tuple(given.shape), given.classes, given.batch or 64))
+    else:
+        raise ConfigError("Give --config=FILE, or --shape HEIGHT WIDTH CHANNELS for every family.")
     return 0
 
 

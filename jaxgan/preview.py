@@ -6,10 +6,11 @@ from typing import Any
 import jax
 
 from jaxgan import config as configs
-from jaxgan import steps, training
+from jaxgan import costs, steps, training
+from jaxgan.alternation import PLAYERS
 from jaxgan.config import Config
 from jaxgan.data import Source
-from jaxgan.state import GANState, Network, Player
+from jaxgan.state import GANState
 
 
 def preview(config: Config) -> str:
@@ -49,29 +50,12 @@ def _data(source: Source, config: Config) -> str:
 def _networks(game: steps.Game, state: GANState, source: Source) -> list[str]:
     """Parameters and forward FLOPs of each player, on one example."""
     batch = jax.tree.map(lambda leaf: leaf[0, :1], training.example_batch(source.image_shape, source.classes))
-    example = game.task.prepare(batch, jax.random.split(jax.random.key(0), 1))
-    fake = game.task.generate(Network(game.generator, train=False, key=jax.random.key(0)), example.given)
-
-    def generate(variables: Any) -> Any:
-        return game.task.generate(Network(game.generator, variables, train=False), example.given)
-
-    def judge(variables: Any) -> Any:
-        network = Network(game.discriminator, variables, train=False)
-        return game.task.judge(network, fake, example.given)
-
-    rows = [("generator", state.generator, generate), ("discriminator", state.discriminator, judge)]
+    players = {name: getattr(state, name) for name in PLAYERS}
+    flops = costs.forward_flops(game, state, batch)
     return [
-        f"{name}: {_parameters(player):,} parameters, {_flops(forward, player):.3g} FLOPs an image forward"
-        for name, player, forward in rows
+        f"{name}: {costs.parameters(player):,} parameters, {flops[name]:.3g} FLOPs an image forward"
+        for name, player in players.items()
     ]
-
-
-def _parameters(player: Player) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(player.params))
-
-
-def _flops(forward: Any, player: Player) -> float:
-    return (jax.jit(forward).lower(player.variables).cost_analysis() or {}).get("flops", float("nan"))
 
 
 def _costs(step: Any, config: Config) -> Sequence[str]:

@@ -101,7 +101,7 @@ def _update(
 ) -> tuple[GANState, Metrics]:
     """One step of the player's optimiser down the gradient of its objective, averaged over devices."""
     player: Player = getattr(state, name)
-    gradient = jax.grad(partial(_objective, game, name, state), has_aux=True)
+    gradient = jax.grad(partial(objective, game, name, state), has_aux=True)
 
     def learn_from(part: tuple[Any, jax.Array], collections: Variables) -> tuple[Variables, Any]:
         grads, (collections, memories, metrics) = gradient(player.params, collections, *part)
@@ -127,7 +127,7 @@ def _update(
     return state.replace(**{name: player}, memories={**state.memories, **memories}), metrics
 
 
-def _objective(
+def objective(
     game: Game,
     name: PlayerName,
     state: GANState,

@@ -131,8 +131,7 @@ def test_a_discriminator_judges_by_the_layers_of_the_domain(shared):
             return leaf[domain] if private else leaf
 
         params = jax.tree_util.tree_map_with_path(own, variables["params"])
-        alone = {f"ResamplingConv_{i}": params[f"stage_{i}"]["ResamplingConv_0"] for i in range(STAGES - 1)}
-        alone["Dense_0"] = params["logits"]["Dense_0"]
+        alone = {"Dense_0": params.pop("logits")["Dense_0"], **params}
         network = dcgan.Discriminator(SHAPE, width=4, smallest=2)
         return network.apply({"params": alone}, IMAGES, train=False)
 

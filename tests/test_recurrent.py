@@ -14,7 +14,7 @@ LATENTS = jnp.asarray(np.random.default_rng(0).normal(size=(B, Z)), jnp.float32)
 
 
 def generator(**options):
-    return recurrent.Generator(**{"image_shape": SMALL, "width": 4, "memory": 6, "steps": 3} | options)
+    return recurrent.Generator(**{"image_shape": SMALL, "width": 4, "memory": 6, "steps": 2} | options)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -44,11 +44,11 @@ def test_the_last_canvas_is_the_image_and_others_lead_to_it():
     module = generator()
     variables = init(module, LATENTS)
     canvases = apply(module, variables, LATENTS, method="canvases")
-    assert canvases.shape == (B, 3, *SMALL) and jnp.isfinite(canvases).all()
+    assert canvases.shape == (B, 2, *SMALL) and jnp.isfinite(canvases).all()
     assert 0.05 < jnp.abs(canvases).max() <= 1
     np.testing.assert_array_equal(canvases[:, -1], apply(module, variables, LATENTS))
-    shorter = apply(generator(steps=2), variables, LATENTS, method="canvases")
-    np.testing.assert_allclose(canvases[:, :2], shorter, rtol=1e-5, atol=1e-6)
+    shorter = apply(generator(steps=1), variables, LATENTS, method="canvases")
+    np.testing.assert_allclose(canvases[:, :1], shorter, rtol=1e-5, atol=1e-6)
     assert (jnp.abs(canvases[:, 1:] - canvases[:, :-1]).max(axis=(0, 2, 3, 4)) > 1e-3).all()
 
 

@@ -24,6 +24,7 @@ ROOMS = {
     "schedules": set(),
     "updates": {"alternation", "augment", "losses", "penalties", "schedules", "state", "tasks"},
     "steps": {"alternation", "schedules", "state", "updates"},
+    "costs": {"alternation", "state", "steps", "updates"},
     # One step on many devices, images from a generator.
     "parallel": {"state", "steps"},
     "sampling": {"data", "state", "steps", "tasks"},
@@ -50,13 +51,16 @@ ROOMS = {
         "alternation", "build", "checkpoints", "config", "data", "interrupts", "models", "observation",
         "parallel", "records", "report", "rules", "sampling", "state", "steps",
     },
-    "preview": {"config", "data", "report", "state", "steps", "training"},
+    "preview": {"alternation", "config", "costs", "data", "report", "state", "steps", "training"},
     "command": {"config"},
-    "cli": {"data", "models", "pictures"},
+    "tables": {
+        "alternation", "build", "command", "config", "costs", "losses", "models", "steps", "tasks",
+    },
+    "cli": {"config", "data", "models", "pictures", "tables"},
 }  # fmt: skip
 PURE = {
     "shapes", "losses", "terms", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation",
-    "augment", "schedules", "updates", "steps",
+    "augment", "schedules", "updates", "steps", "costs",
 }  # fmt: skip
 SHARED = {"layers", "convolutions"}  # by families of networks
 ARRAY_LIBRARIES = {"collections", "functools", "math", "typing", "flax", "jax", "optax"}

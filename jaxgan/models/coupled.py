@@ -10,6 +10,8 @@ all domains' together.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -95,14 +97,8 @@ class Rise(nn.Module):
             x = layers.ResamplingConv(layers.double, self.grid[-1], use_bias=self.last, dtype=self.dtype)(x)
         if self.last:
             return x
-        normalise = nn.BatchNorm(
-            use_running_average=not self.train,
-            momentum=0.9,
-            scale_init=lambda *args: 1.0 + normal(*args),
-            dtype=self.dtype,
-            axis_name=self.axis_name,
-        )
-        return nn.relu(normalise(x))
+        normalise = layers.batch_norm(self, train=self.train)
+        return nn.relu(normalise(scale_init=lambda *args: 1.0 + normal(*args))(x))
 
 
 class Generator(nn.Module):
@@ -157,40 +153,20 @@ class Generator(nn.Module):
         return jnp.tanh(x.astype(latents.dtype)).swapaxes(0, 1)
 
 
-class Fall(nn.Module):
-    """A stage of a discriminator: images or a grid [B,H,W,C] to a grid of half its size.
+class Output(nn.Module):
+    """What a discriminator says of its last grid, flat: [B,F] -> [B,size].
 
     Attributes:
-      features: channels of the output.
-      spectral: the kernel is divided by its largest singular value, whose power iteration goes on ...
-      train: ... in training.
-      dtype: of the computation.
+      size: how many numbers.
+      layer: (module, inputs) -> outputs, where spectral normalisation may be put around the module.
     """
 
-    features: int
-    spectral: bool
-    train: bool
-    dtype: layers.Dtype = None
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        layer = layers.ResamplingConv(layers.halve, self.features, dtype=self.dtype)
-        return nn.leaky_relu(
-            layers.normalised(layer, x, spectral=self.spectral, train=self.train), dcgan.SLOPE
-        )
-
-
-class Output(nn.Module):
-    """What a discriminator says of its last grid, flat: [B,F] -> [B,size]; other attributes as `Fall`'s."""
-
     size: int
-    spectral: bool
-    train: bool
+    layer: Callable[[nn.Module, jax.Array], jax.Array]
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        layer = nn.Dense(self.size, kernel_init=normal)
-        return layers.normalised(layer, x, spectral=self.spectral, train=self.train)
+    def __call__(self, flat: jax.Array) -> jax.Array:
+        return self.layer(nn.Dense(self.size, kernel_init=normal), flat)
 
 
 class Discriminator(nn.Module):
@@ -236,7 +212,8 @@ class Discriminator(nn.Module):
             raise ValueError(f"norm is {self.norm!r}, expected one of {', '.join(NORMS)}.")
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
-        spectral = self.norm == "spectral"
+        layer = partial(layers.normalised, spectral=self.norm == "spectral", train=train)
+        fall = layers.rematerialised(dcgan.DiscriminatorStage, self.remat)
 
         def through(stage: int, block: Any, x: jax.Array, *attributes: Any, name: str) -> jax.Array:
             if stage > count - shared:
@@ -244,13 +221,13 @@ class Discriminator(nn.Module):
             every = private(block, n)(*attributes, name=name)(jnp.broadcast_to(x, (n, *x.shape)))
             return chosen(every, labels)
 
-        x, grids, fall = images, list[jax.Array](), layers.rematerialised(Fall, self.remat)
+        x, grids = images, list[jax.Array]()
         for i, features in enumerate(dcgan.widths(self.width, count)):
-            x = through(i, fall, x, features, spectral, train, self.dtype, name=f"stage_{i}")
+            x = through(i, fall, x, features, layer, None, self.dtype, name=f"stage_{i}")
             grids.append(x.astype(images.dtype))
         flat = grids[-1].reshape(len(x), -1)
         logits, *heads = (
-            through(count, Output, flat, size, spectral, train, name=name)
+            through(count, Output, flat, size, layer, name=name)
             for name, size in (("logits", 1), *((f"head_{name}", size) for name, size in self.heads))
         )
         return logits[:, 0], tuple(grids), dict(zip(dict(self.heads), heads, strict=True))

@@ -3,10 +3,10 @@
 Source: Huang et al. 2024 (R3GAN), section 4, configuration E: blocks of a 1x1, a grouped 3x3 and a 1x1
 convolution; grids resampled by interpolation, with a 1x1 convolution where the channels change; initial
 weights scaled as in Fixup (Zhang et al. 2019); a class's embedding beside the latents and projected on the
-discriminator's features, as in StyleGAN2-ADA (Karras et al. 2020). Numbers of channels are those that give
-the paper's numbers of parameters. Where the paper is silent, ours: the interpolation's taps, the embeddings'
-initial scale. Departures: any channels, any resolution and aspect that is a multiple of a power of two; one
-dtype for all resolutions, and not bfloat16 for the highest four alone.
+discriminator's features, as in StyleGAN2-ADA (Karras et al. 2020). Inferred, as what gives the paper's
+numbers of parameters: channels of stages, groups and embeddings. Ours, and not taken from the paper: the
+interpolation's taps, the embeddings' initial scale. Departures: any channels, any resolution and aspect that
+is a multiple of a power of two; one dtype for all resolutions, and not bfloat16 for the highest four alone.
 """
 
 import math
@@ -19,12 +19,7 @@ from flax import linen as nn
 from jaxgan.models import convolutions, layers
 
 SLOPE = 0.2  # of the leaky ReLU
-TAPS = (
-    0.125,
-    0.375,
-    0.375,
-    0.125,
-)  # of sum 1; doubled in size, a grid is interpolated linearly between pixels
+TAPS = (0.125, 0.375, 0.375, 0.125)  # of sum 1: those of linear interpolation between pixels' centres
 unit = nn.initializers.variance_scaling(1.0, "fan_in", "normal")  # keeps the variance of what it is given
 
 
@@ -42,7 +37,7 @@ def double(images: jax.Array) -> jax.Array:
 
 
 def halve(images: jax.Array) -> jax.Array:
-    """A mean around every other corner, the transpose of `double` over four: [B,H,W,C] -> [B,H/2,W/2,C]."""
+    """Weighted means of 4x4 pixels: [B,H,W,C] -> [B,H/2,W/2,C], H and W even; `double` transposed, over 4."""
     return convolutions.resample(images, TAPS, down=2, padding=((1, 1), (1, 1)))
 
 
@@ -50,7 +45,7 @@ class Block(nn.Module):
     """Images [B,H,W,C] plus what an inverted bottleneck makes of them; at first, nothing is added.
 
     Source: Huang et al. 2024, section 4: no normalisation, biases at the activations alone. Initial weights
-    before an activation keep the variance times `depth` ** -1/4, those of the last convolution are zero
+    before an activation keep the deviation times `depth` ** -1/4, those of the last convolution are zero
     (Zhang et al. 2019, section 3, for three layers a block).
 
     Attributes:
