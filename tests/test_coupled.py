@@ -114,7 +114,7 @@ def test_an_image_is_that_of_its_domain_among_the_joint_ones(shared, train):
 
 
 def test_private_stages_start_differently():
-    kernel = init(discriminator(0), IMAGES, LABELS)["params"]["stage_0"]["ResamplingConv_0"]["kernel"]
+    kernel = init(discriminator(0), IMAGES, LABELS)["params"]["stage_0"]["Conv_0"]["kernel"]
     assert kernel.shape == (N, 4, 4, 1, 4) and (kernel[0] != kernel[1]).all()
 
 
@@ -208,8 +208,8 @@ def test_spectral_norm_is_of_each_domains_kernel():
     refine = jax.jit(lambda v: module.apply(v, IMAGES, LABELS, train=True, mutable=["batch_stats"])[1])
     for _ in range(40):
         variables = {**variables, **refine(variables)}
-    kernels = np.asarray(variables["params"]["stage_1"]["ResamplingConv_0"]["kernel"])
-    sigma = variables["batch_stats"]["stage_1"]["SpectralNorm_0"]["ResamplingConv_0/kernel/sigma"]
+    kernels = np.asarray(variables["params"]["stage_1"]["Conv_0"]["kernel"])
+    sigma = variables["batch_stats"]["stage_1"]["SpectralNorm_0"]["Conv_0/kernel/sigma"]
     largest = [np.linalg.norm(kernel.reshape(-1, 8), ord=2) for kernel in kernels]
     np.testing.assert_allclose(sigma, largest, rtol=1e-3)
 
@@ -224,7 +224,7 @@ def test_second_derivatives_of_the_discriminator_are_finite_and_of_its_domain():
 
     grads = jax.jit(jax.grad(r1))(variables["params"], jnp.full(B, 2))
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
-    kernel = grads["stage_0"]["ResamplingConv_0"]["kernel"]
+    kernel = grads["stage_0"]["Conv_0"]["kernel"]
     assert jnp.abs(kernel[2]).max() > 0 and not kernel[:2].any()
 
 

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
-from jax import lax
 
-from jaxgan.models import dcgan, layers, mlp, resnet
+from jaxgan.models import convolutions, dcgan, layers, mlp, resnet
 
 B, Z = 3, 5
 LABELS = jnp.int32([0, 2, 1])
@@ -68,84 +67,30 @@ either_kind = pytest.mark.parametrize("num_classes", [0, 3], ids=["unconditional
 # Layers
 
 
-def strided(images, kernel):
-    return lax.conv_general_dilated(
-        images, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def transposed(images, kernel):
-    return lax.conv_transpose(images, kernel, (2, 2), "SAME")
-
-
-RESAMPLING = {"halve": (layers.halve, strided), "double": (layers.double, transposed)}
-both_ways = pytest.mark.parametrize("name", RESAMPLING)
-both_grids = pytest.mark.parametrize("grid", [(6, 4), (2, 10)])
-
-
-def agree(function, name, grid):
-    """`function(resample, images, kernel)` of ours and of lax's, compared in float64."""
-    with jax.enable_x64(True):
-        images, kernel = normal(0, 2, *grid, 3), normal(1, 4, 4, 3, 5)
-        ours, theirs = (jax.jit(partial(function, f))(images, kernel) for f in RESAMPLING[name])
-        assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-        for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-            assert mine.dtype == "float64"
-            np.testing.assert_allclose(mine, other, rtol=1e-10, atol=1e-10)
-
-
-@both_ways
-@both_grids
-def test_resampling_computes_what_lax_computes(name, grid):
-    agree(lambda resample, images, kernel: resample(images, kernel), name, grid)
-
-
-@both_ways
-@both_grids
-def test_its_gradients_are_those_of_lax(name, grid):
-    def gradients(resample, images, kernel):
-        return jax.grad(lambda *x: jnp.sin(resample(*x)).sum(), argnums=(0, 1))(images, kernel)
-
-    agree(gradients, name, grid)
-
-
-@both_ways
-@both_grids
-def test_its_second_gradients_in_a_penalty_are_those_of_lax(name, grid):
-    def penalty(resample, images, kernel):
-        def r1(images, kernel):
-            return (jax.grad(lambda x: jnp.sin(resample(x, kernel)).sum())(images) ** 2).sum() / 2
-
-        return jax.grad(r1, argnums=(0, 1))(images, kernel)
-
-    agree(penalty, name, grid)
-
-
-def test_resampling_halves_and_doubles_the_grid():
-    images, kernel = jnp.ones((2, 6, 4, 3)), jnp.ones((4, 4, 3, 5))
-    assert layers.halve(images, kernel).shape == (2, 3, 2, 5)
-    assert layers.double(images, kernel).shape == (2, 12, 8, 5)
-
-
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_a_resampling_conv_is_its_kernel_and_a_bias_if_asked(use_bias):
-    images = normal(0, 2, 6, 4, 3)
-    module = layers.ResamplingConv(layers.halve, 5, use_bias=use_bias)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_conv_is_its_kernel_and_a_bias_if_asked(transposed, use_bias):
+    images, padding = normal(0, 2, 6, 4, 4), ((1, 1), (2, 0))
+    module = layers.Conv(6, (4, 3), 2, padding, groups=2, transposed=transposed, use_bias=use_bias)
     params = module.init(jax.random.key(0), images)["params"]
-    bias = {"bias": normal(1, 5)} if use_bias else {}
-    assert jax.tree.map(jnp.shape, params) == {"kernel": (4, 4, 3, 5)} | jax.tree.map(jnp.shape, bias)
+    bias = {"bias": normal(1, 6)} if use_bias else {}
+    assert jax.tree.map(jnp.shape, params) == {"kernel": (4, 3, 2, 6)} | jax.tree.map(jnp.shape, bias)
     found = module.apply({"params": params | bias}, images)
-    expected = layers.halve(images, params["kernel"]) + bias.get("bias", 0)
+    convolve = convolutions.convolve_transposed if transposed else convolutions.convolve
+    expected = convolve(images, params["kernel"], stride=2, padding=padding, groups=2) + bias.get("bias", 0)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_a_resampling_conv_computes_in_its_dtype_and_keeps_float32_parameters():
+def test_a_conv_keeps_the_grid_computes_in_its_dtype_and_keeps_float32_parameters():
     images = normal(0, 2, 6, 4, 3)
-    out, variables = layers.ResamplingConv(layers.double, 5, dtype=jnp.bfloat16).init_with_output(
-        jax.random.key(0), images
-    )
-    assert out.dtype == jnp.bfloat16
+    out, variables = layers.Conv(5, (3, 2), dtype=jnp.bfloat16).init_with_output(jax.random.key(0), images)
+    assert (out.shape, out.dtype) == ((2, 6, 4, 5), jnp.bfloat16)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
+
+
+def test_channels_that_cannot_be_cut_into_groups_are_refused():
+    with pytest.raises(ValueError, match="3 channels and 4 features cannot both be cut into 2 groups"):
+        layers.Conv(4, groups=2).init(jax.random.key(0), jnp.ones((1, 4, 4, 3)))
 
 
 def test_labels_become_codes_and_several_an_image_stay_as_they_are():
@@ -355,10 +300,11 @@ def test_statistics_move_a_tenth_of_the_way_while_training():
     variables = init(module, images)
     _, updated = module.apply(variables, images, train=True, mutable=["batch_stats"])
     _, kept = module.apply(variables, images, train=False, mutable=["batch_stats"])
-    kernels = [variables["params"][f"stage_{i}"]["ResamplingConv_0"]["kernel"] for i in (0, 1)]
+    kernels = [variables["params"][f"stage_{i}"]["Conv_0"]["kernel"] for i in (0, 1)]
     (statistics,) = updated["batch_stats"]["stage_1"].values()
-    x = layers.halve(images, kernels[0])  # biases start at 0
-    x = layers.halve(jnp.where(x > 0, x, 0.2 * x), kernels[1])
+    halve = partial(convolutions.convolve, stride=2, padding=((1, 1), (1, 1)))
+    x = halve(images, kernels[0])  # biases start at 0
+    x = halve(jnp.where(x > 0, x, 0.2 * x), kernels[1])
     np.testing.assert_allclose(statistics["mean"], 0.1 * x.mean((0, 1, 2)), rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(statistics["var"], 0.9 + 0.1 * x.var((0, 1, 2)), rtol=1e-5)
     assert jax.tree.all(jax.tree.map(jnp.array_equal, kept["batch_stats"], variables["batch_stats"]))

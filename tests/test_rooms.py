@@ -62,7 +62,8 @@ PURE = {
     "shapes", "losses", "terms", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation",
     "augment", "schedules", "updates", "steps", "costs",
 }  # fmt: skip
-SHARED = {"layers", "convolutions"}  # by families of networks
+# What families of networks share; coupled and recurrent ones are of DCGAN's stages.
+SHARED = {"layers", "convolutions", "bilinear", "deviation", "equalized", "modulation", "dcgan"}
 ARRAY_LIBRARIES = {"collections", "functools", "math", "typing", "flax", "jax", "optax"}
 
 

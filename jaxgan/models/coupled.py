@@ -94,7 +94,7 @@ class Rise(nn.Module):
             dense = nn.Dense(math.prod(self.grid), use_bias=False, kernel_init=normal, dtype=self.dtype)
             x = dense(x).reshape(-1, *self.grid)
         else:
-            x = layers.ResamplingConv(layers.double, self.grid[-1], use_bias=self.last, dtype=self.dtype)(x)
+            x = dcgan.double(self.grid[-1], use_bias=self.last, dtype=self.dtype)(x)
         if self.last:
             return x
         normalise = layers.batch_norm(self, train=self.train)

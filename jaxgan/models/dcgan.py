@@ -20,6 +20,9 @@ from jaxgan.models import layers
 SLOPE = 0.2  # of the leaky ReLU: Radford et al. 2016, section 4
 NORMS = ("none", "batch", "spectral")
 normal = nn.initializers.normal(0.02)  # Radford et al. 2016, section 4
+by_two = partial(layers.Conv, kernel_size=(4, 4), stride=2, kernel_init=normal)
+halve = partial(by_two, padding=((1, 1), (1, 1)))
+double = partial(by_two, padding=((2, 2), (2, 2)), transposed=True)
 
 
 def widths(narrowest: int, count: int) -> list[int]:
@@ -42,7 +45,7 @@ class GeneratorStage(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        conv = layers.ResamplingConv(layers.double, self.features, use_bias=False, dtype=self.dtype)
+        conv = double(self.features, use_bias=False, dtype=self.dtype)
         return nn.relu(self.normalise()(conv(images)))
 
 
@@ -63,7 +66,7 @@ class DiscriminatorStage(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        x = self.layer(layers.ResamplingConv(layers.halve, self.features, dtype=self.dtype), images)
+        x = self.layer(halve(self.features, dtype=self.dtype), images)
         return nn.leaky_relu(x if self.normalise is None else self.normalise()(x), SLOPE)
 
 
@@ -109,7 +112,7 @@ class Generator(nn.Module):
         stage = layers.rematerialised(GeneratorStage, self.remat)
         for i, features in enumerate(inner[1:]):
             x = stage(features, normalise, self.dtype, name=f"stage_{i}")(x)
-        x = layers.ResamplingConv(layers.double, outermost, dtype=self.dtype)(x)
+        x = double(outermost, dtype=self.dtype)(x)
         return jnp.tanh(x.astype(latents.dtype))
 
 

@@ -1,10 +1,4 @@
-"""Layers that the families share.
-
-The 4x4 convolutions of stride 2 are written as matrix products over rearranged pixels. They compute what
-`lax.conv_general_dilated` computes with strides, or with a dilated input; but their derivatives, of any
-order, are matrix products again, where XLA's CPU backend crawls on dilated inputs and on the second
-derivatives that gradient penalties take (30 times slower for R1 on a 64x64 discriminator).
-"""
+"""Layers that the families share."""
 
 import functools
 from collections.abc import Callable
@@ -20,72 +14,6 @@ Dtype = Any
 orthogonal = nn.initializers.orthogonal()  # Brock et al. 2019, appendix C
 # What a discriminator's `describe` returns: logits, hidden layers, what its further heads say by name.
 Description = tuple[jax.Array, tuple[jax.Array, ...], dict[str, jax.Array]]
-
-
-def halve(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolution 4x4, stride 2, padding 1: [B,H,W,I], [4,4,I,O] -> [B,H/2,W/2,O], H and W even.
-
-    A 2x2 convolution over 2x2 blocks of pixels laid side by side as channels.
-    """
-    b, h, w, c = images.shape
-    blocks = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    blocks = blocks.reshape(b, h // 2 + 1, 2, w // 2 + 1, 2, c).transpose(0, 1, 3, 2, 4, 5)
-    blocks = blocks.reshape(b, h // 2 + 1, w // 2 + 1, 4 * c)
-    kernel = kernel.reshape(2, 2, 2, 2, c, -1).transpose(0, 2, 1, 3, 4, 5).reshape(2, 2, 4 * c, -1)
-    return _convolve(blocks, kernel)
-
-
-def double(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Transposed convolution 4x4, stride 2: [B,H,W,I], [4,4,I,O] -> [B,2H,2W,O].
-
-    Equals `lax.conv_transpose(images, kernel, (2, 2), "SAME")`: output pixel (2i + a, 2j + b) sees the
-    2x2 input pixels from (i + a - 1, j + b - 1) on through the taps (2p + a, 2q + b). One 2x2
-    convolution makes all four phases (a, b), which are then interleaved.
-    """
-    b, h, w, c = images.shape
-    kernel = kernel.reshape(2, 2, 2, 2, c, -1)  # [p,a,q,b,I,O]
-    kernel = kernel.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, c, -1)
-    phases = _convolve(jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), kernel)
-    phases = phases.reshape(b, h + 1, w + 1, 2, 2, -1)
-    rows = [jnp.stack([phases[:, i : i + h, j : j + w, i, j] for j in (0, 1)], axis=3) for i in (0, 1)]
-    return jnp.stack(rows, axis=2).reshape(b, 2 * h, 2 * w, -1)
-
-
-def _convolve(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    """2x2 convolution, no padding: [B,H+1,W+1,I], [2,2,I,O] -> [B,H,W,O], as four matrix products."""
-    height, width = images.shape[1] - 1, images.shape[2] - 1
-    shifted = (
-        jnp.einsum("bhwi,io->bhwo", images[:, p : p + height, q : q + width], kernel[p, q])
-        for p in (0, 1)
-        for q in (0, 1)
-    )
-    return functools.reduce(jnp.add, shifted)
-
-
-class ResamplingConv(nn.Module):
-    """A 4x4 convolution that halves or doubles the grid: `resample` with its kernel, and a bias if asked.
-
-    Attributes:
-      resample: `halve` or `double`.
-      features: O, the output's channels.
-      use_bias: add a learned bias [O].
-      dtype: of the computation; parameters are float32. None: that of the inputs and parameters.
-    """
-
-    resample: Callable[[jax.Array, jax.Array], jax.Array]
-    features: int
-    use_bias: bool = True
-    dtype: Dtype = None
-    kernel_init: nn.initializers.Initializer = nn.initializers.normal(0.02)
-
-    @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
-        shape = (4, 4, images.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
-        images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)
-        out = self.resample(images, kernel)
-        return out if bias is None else out + bias
 
 
 def doublings(image_shape: tuple[int, ...], smallest: int) -> int:
@@ -111,8 +39,10 @@ class Conv(nn.Module):
       features: O, the output's channels.
       kernel_size: (height, width).
       stride: in both directions.
-      padding: zeros around the images; None: (h - 1) // 2 before and h // 2 after.
+      padding: zeros around the images, once spread out where transposed; None: (h - 1) // 2 before and
+        h // 2 after.
       groups: parts that channels are cut into.
+      transposed: images are spread out by zeros, `stride` pixels apart, and the kernel moves by one.
       use_bias: add a learned bias [O].
       dtype: of the computation; parameters are float32. None: that of the inputs and parameters.
     """
@@ -122,6 +52,7 @@ class Conv(nn.Module):
     stride: int = 1
     padding: convolutions.Padding | None = None
     groups: int = 1
+    transposed: bool = False
     use_bias: bool = True
     dtype: Dtype = None
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
@@ -137,9 +68,9 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)
-        out = convolutions.convolve(
-            images, kernel, stride=self.stride, padding=self.padding, groups=self.groups
-        )
+        convolve = convolutions.convolve_transposed if self.transposed else convolutions.convolve
+        padding = convolutions.same(kernel) if self.padding is None else self.padding
+        out = convolve(images, kernel, stride=self.stride, padding=padding, groups=self.groups)
         return out if bias is None else out + bias
 
 
