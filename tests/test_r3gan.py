@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 from jaxgan import penalties
-from jaxgan.models import r3gan
+from jaxgan.models import layers, r3gan
 
 B, Z = 3, 5
 LABELS = jnp.int32([0, 2, 1])
@@ -62,15 +62,15 @@ def parameters(module, *inputs):
 @pytest.mark.parametrize(
     ("size", "num_classes", "options", "generator", "discriminator"),
     [
-        (32, 10, {"width": 768}, 20_781_952, 21_280_512),  # CIFAR-10: 20.8, 21.3 million
-        (64, 0, {"width": 384, "multiples": (1, 2, 2, 2, 2)}, 22_429_824, 22_381_440),  # FFHQ: 22.4, 22.4
+        (32, 10, {"width": 768}, 20_781_952, 21_280_512),  # the paper's: 20.8, 21.3 million
+        (64, 0, {"width": 384, "multiples": (1, 2, 2, 2, 2)}, 22_429_824, 22_381_440),  # 22.4, 22.4
         (256, 0, {"width": 96, "multiples": (1, 2, 4, 8, 8, 8, 8)}, 23_057_952, 23_009_568),  # 23.06, 23.01
-        (32, 1000, {"width": 1536, "group_size": 32}, 82_914_304, 86_548_992),  # ImageNet
+        (32, 1000, {"width": 1536, "group_size": 32}, 82_914_304, 86_548_992),  # not in the paper
         (64, 1000, {"width": 1536, "group_size": 32}, 103_570_432, 107_205_120),
     ],
     ids=["cifar10", "ffhq64", "ffhq256", "imagenet32", "imagenet64"],
 )
-def test_numbers_of_parameters_are_the_papers(size, num_classes, options, generator, discriminator):
+def test_numbers_of_parameters(size, num_classes, options, generator, discriminator):
     labels = (jnp.zeros(2, jnp.int32),) if num_classes else ()
     made = r3gan.Generator((size, size, 3), num_classes, **options)
     assert parameters(made, jnp.zeros((2, 64)), *labels) == generator
@@ -295,19 +295,19 @@ def test_doubling_interpolates_linearly_between_pixels():
     images = normal(0, B, 6, 8, 2)
     expected = jax.image.resize(images, (B, 12, 16, 2), "linear")
     inside = np.s_[:, 1:-1, 1:-1]  # beyond the border, `resize` has copies of it, and we zeros
-    np.testing.assert_allclose(r3gan.double(images)[inside], expected[inside], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layers.upsample(images)[inside], expected[inside], rtol=1e-5, atol=1e-6)
 
 
 def test_halving_is_doubling_transposed():
     images, coarse = normal(0, B, 12, 8, 2), normal(1, B, 6, 4, 2)
-    left, right = jnp.sum(r3gan.halve(images) * coarse), jnp.sum(images * r3gan.double(coarse))
+    left, right = jnp.sum(layers.downsample(images) * coarse), jnp.sum(images * layers.upsample(coarse))
     np.testing.assert_allclose(4 * left, right, rtol=1e-4)
-    np.testing.assert_allclose(r3gan.halve(jnp.ones((1, 8, 8, 1)))[:, 1:-1, 1:-1], 1, rtol=1e-6)
+    np.testing.assert_allclose(layers.downsample(jnp.ones((1, 8, 8, 1)))[:, 1:-1, 1:-1], 1, rtol=1e-6)
 
 
 def test_two_pixels_of_the_fine_grid_are_one_of_the_coarse():
     images = jnp.pad(normal(0, B, 8, 8, 2), ((0, 0), (6, 6), (6, 6), (0, 0)))
-    for resample, before, after in ((r3gan.halve, 2, 1), (r3gan.double, 1, 2)):
+    for resample, before, after in ((layers.downsample, 2, 1), (layers.upsample, 1, 2)):
         moved = resample(jnp.roll(images, (before, -before), axis=(1, 2)))
         expected = jnp.roll(resample(images), (after, -after), axis=(1, 2))
         np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-6)

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from jaxgan import penalties
-from jaxgan.models import convolutions, deviation, equalized, modulation, stylegan2
+from jaxgan.models import convolutions, deviation, equalized, layers, modulation, stylegan2
 
 B, Z, S, SHAPE = 4, 5, 6, (4, 6, 2)  # of a grid of 2x3: two blocks would only be slower
 LAYERS = 4
@@ -216,17 +216,17 @@ def test_resampling_shifts_with_the_image(rows, columns):
     """Of an image with nothing near its border."""
     small = jnp.pad(normal(0, 2, 4, 6, 3), ((0, 0), (6, 6), (6, 6), (0, 0)))
     kernel = normal(1, 3, 3, 3, 5)
-    for up in (equalized.upsample, partial(equalized.convolve_up, kernel=kernel)):
+    for up in (layers.upsample, partial(equalized.convolve_up, kernel=kernel)):
         shifted = up(jnp.roll(small, (rows, columns), (1, 2)))
         np.testing.assert_allclose(shifted, jnp.roll(up(small), (2 * rows, 2 * columns), (1, 2)), atol=1e-6)
-    for down in (equalized.downsample, partial(equalized.convolve_down, kernel=kernel)):
+    for down in (layers.downsample, partial(equalized.convolve_down, kernel=kernel)):
         shifted = down(jnp.roll(small, (2 * rows, 2 * columns), (1, 2)))
         np.testing.assert_allclose(shifted, jnp.roll(down(small), (rows, columns), (1, 2)), atol=1e-6)
 
 
 def test_resampling_treats_left_and_right_above_and_below_alike():
     images, kernel = normal(0, 2, 4, 6, 3), normal(1, 3, 3, 3, 5)
-    for function in (equalized.upsample, equalized.downsample):
+    for function in (layers.upsample, layers.downsample):
         np.testing.assert_allclose(
             function(images[:, ::-1, ::-1]), function(images)[:, ::-1, ::-1], atol=1e-6
         )
@@ -237,7 +237,7 @@ def test_resampling_treats_left_and_right_above_and_below_alike():
 
 def test_upsampling_interpolates_and_downsampling_keeps_the_level():
     ramp = jnp.broadcast_to(jnp.arange(8.0)[None, :, None, None], (1, 8, 8, 1))
-    up, down = equalized.upsample(ramp)[0, :, 8, 0], equalized.downsample(ramp)[0, :, 2, 0]
+    up, down = layers.upsample(ramp)[0, :, 8, 0], layers.downsample(ramp)[0, :, 2, 0]
     np.testing.assert_allclose(up[1:-1], np.arange(14) / 2 + 0.25, rtol=1e-6)
     np.testing.assert_allclose(down[1:-1], [2.5, 4.5], rtol=1e-6)
 
@@ -246,7 +246,7 @@ def test_a_convolution_up_is_the_plain_one_of_the_interpolated_image():
     """Both are linear and shift-invariant: spread, filter and kernel may change places."""
     images, kernel = jnp.pad(normal(0, 2, 4, 6, 3), ((0, 0), (3, 3), (3, 3), (0, 0))), normal(1, 3, 3, 3, 5)
     found = equalized.convolve_up(images, kernel)
-    np.testing.assert_allclose(found, convolutions.convolve(equalized.upsample(images), kernel), atol=1e-4)
+    np.testing.assert_allclose(found, convolutions.convolve(layers.upsample(images), kernel), atol=1e-4)
 
 
 def by_example(images, kernel, styles, *, up, demodulate):

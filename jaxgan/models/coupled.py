@@ -55,12 +55,7 @@ def check_labels(labels: jax.Array | None, domains: int) -> jax.Array:
 
 def stages_of(image_shape: tuple[int, ...], domains: int, smallest: int, *, field: str, shared: int) -> int:
     """How often a grid is doubled, one less than there are stages; raises where the fields cannot be."""
-    count = layers.doublings(image_shape, smallest)
-    if count == 0:
-        raise ValueError(
-            f"{image_shape[0]}x{image_shape[1]} cannot be doubled from a grid of at least {smallest} pixels "
-            "a side; use an even size, or a lower `smallest`."
-        )
+    count = layers.at_least_one_doubling(image_shape, smallest)
     if domains < 2:
         raise ValueError(f"num_classes is {domains}; coupled networks need 2 domains or more.")
     if not 0 <= shared <= count + 1:

@@ -94,12 +94,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
         height, width, channels = self.image_shape
-        count = layers.doublings(self.image_shape, self.smallest)
-        if count == 0:
-            raise ValueError(
-                f"{height}x{width} cannot be doubled from a grid of at least {self.smallest} pixels "
-                "a side; use an even size, or a lower `smallest`."
-            )
+        count = layers.at_least_one_doubling(self.image_shape, self.smallest)
         *inner, outermost = reversed([channels, *widths(self.width, count)])
         normalise = partial(
             layers.batch_norm(self, train=train), scale_init=lambda *args: 1.0 + normal(*args)

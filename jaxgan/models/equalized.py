@@ -1,4 +1,4 @@
-"""Layers with an equalised learning rate, and resampling of images by a filter.
+"""Layers with an equalised learning rate, and convolutions that resample by a filter.
 
 A kernel starts as N(0, 1) and is scaled where it is used, so that optimisers which normalise a gradient's
 size move all layers at the same speed. Source: Karras et al. 2018 (progressive GANs), section 4.1; there the
@@ -14,9 +14,6 @@ from flax import linen as nn
 from jaxgan.models import convolutions, layers
 
 SLOPE = 0.2  # of the leaky ReLU: Karras et al. 2018, appendix A.1
-# Applied along rows and columns it is bilinear interpolation to and from twice the size.
-TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
-SPREAD_TAPS = tuple(2 * tap for tap in TAPS)  # for images spread out by zeros, which are three in four
 
 
 def activate(inputs: jax.Array) -> jax.Array:
@@ -29,25 +26,15 @@ def normalise(vectors: jax.Array) -> jax.Array:
     return vectors * jax.lax.rsqrt(jnp.mean(vectors**2, axis=-1, keepdims=True) + 1e-8)
 
 
-def upsample(images: jax.Array) -> jax.Array:
-    """Bilinear interpolation: [B,H,W,C] -> [B,2H,2W,C], zeros beyond."""
-    return convolutions.resample(images, SPREAD_TAPS, up=2, padding=((2, 1), (2, 1)))
-
-
-def downsample(images: jax.Array) -> jax.Array:
-    """Filtered, then every second pixel: [B,H,W,C] -> [B,H/2,W/2,C], H and W even, zeros beyond."""
-    return convolutions.resample(images, TAPS, down=2, padding=((1, 1), (1, 1)))
-
-
 def convolve_up(images: jax.Array, kernel: jax.Array) -> jax.Array:
     """A convolution 3x3 that doubles the grid, then the filter: [B,H,W,I], [3,3,I,O] -> [B,2H,2W,O]."""
     spread = convolutions.convolve_transposed(images, kernel, stride=2, padding=((2, 2), (2, 2)))
-    return convolutions.resample(spread, SPREAD_TAPS, padding=((1, 1), (1, 1)))
+    return convolutions.resample(spread, layers.SPREAD_TAPS, padding=((1, 1), (1, 1)))
 
 
 def convolve_down(images: jax.Array, kernel: jax.Array) -> jax.Array:
     """The filter, then a convolution 3x3 that halves the grid: [B,H,W,I], [3,3,I,O] -> [B,H/2,W/2,O]."""
-    blurred = convolutions.resample(images, TAPS, padding=((2, 2), (2, 2)))
+    blurred = convolutions.resample(images, layers.TAPS, padding=((2, 2), (2, 2)))
     return convolutions.convolve(blurred, kernel, stride=2, padding=((0, 0), (0, 0)))
 
 

@@ -12,6 +12,9 @@ from jaxgan.models import convolutions
 
 Dtype = Any
 orthogonal = nn.initializers.orthogonal()  # Brock et al. 2019, appendix C
+# Applied along rows and columns it is linear interpolation to and from twice the size.
+TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
+SPREAD_TAPS = tuple(2 * tap for tap in TAPS)  # for images spread out by zeros, which are three in four
 # What a discriminator's `describe` returns: logits, hidden layers, what its further heads say by name.
 Description = tuple[jax.Array, tuple[jax.Array, ...], dict[str, jax.Array]]
 
@@ -22,6 +25,21 @@ def doublings(image_shape: tuple[int, ...], smallest: int) -> int:
     count = 0
     while height % 2 == 0 and width % 2 == 0 and min(height, width) // 2 >= smallest:
         height, width, count = height // 2, width // 2, count + 1
+    return count
+
+
+def at_least_one_doubling(image_shape: tuple[int, ...], smallest: int) -> int:
+    """`doublings`, for networks that need one.
+
+    Raises:
+      ValueError: there is none.
+    """
+    count = doublings(image_shape, smallest)
+    if count == 0:
+        raise ValueError(
+            f"{image_shape[0]}x{image_shape[1]} cannot be doubled from a grid of at least {smallest} pixels "
+            "a side; use an even size, or a lower `smallest`."
+        )
     return count
 
 
@@ -83,6 +101,16 @@ def shrink(images: jax.Array) -> jax.Array:
     """The mean of each 2x2 pixels: [B,H,W,C] -> [B,H/2,W/2,C], H and W even."""
     b, h, w, c = images.shape
     return images.reshape(b, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
+
+
+def upsample(images: jax.Array) -> jax.Array:
+    """Interpolates linearly between pixels' centres, zeros beyond: [B,H,W,C] -> [B,2H,2W,C]."""
+    return convolutions.resample(images, SPREAD_TAPS, up=2, padding=((2, 1), (2, 1)))
+
+
+def downsample(images: jax.Array) -> jax.Array:
+    """Filtered, then every second pixel, zeros beyond: [B,H,W,C] -> [B,H/2,W/2,C], H and W even."""
+    return convolutions.resample(images, TAPS, down=2, padding=((1, 1), (1, 1)))
 
 
 def project(logits: jax.Array, features: jax.Array, embeddings: jax.Array) -> jax.Array:

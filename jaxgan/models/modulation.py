@@ -171,4 +171,4 @@ class Block(nn.Module):
         if not self.residual:
             return out
         skip = equalized.Conv(self.features, 1, active=False, dtype=self.dtype, name="skip")
-        return (out + equalized.upsample(skip(grids))) / math.sqrt(2.0)
+        return (out + layers.upsample(skip(grids))) / math.sqrt(2.0)

@@ -16,10 +16,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxgan.models import convolutions, layers
+from jaxgan.models import layers
 
 SLOPE = 0.2  # of the leaky ReLU
-TAPS = (0.125, 0.375, 0.375, 0.125)  # of sum 1: those of linear interpolation between pixels' centres
 unit = nn.initializers.variance_scaling(1.0, "fan_in", "normal")  # keeps the variance of what it is given
 
 
@@ -28,17 +27,6 @@ def widths(outermost: int, count: int, multiples: tuple[int, ...]) -> list[int]:
     if multiples and len(multiples) != count:
         raise ValueError(f"multiples has {len(multiples)} numbers, expected {count}, one for each stage.")
     return [outermost * multiple for multiple in multiples or (1,) * count]
-
-
-def double(images: jax.Array) -> jax.Array:
-    """Interpolates linearly between pixels' centres: [B,H,W,C] -> [B,2H,2W,C]; outside is zero."""
-    taps = tuple(2 * tap for tap in TAPS)
-    return convolutions.resample(images, taps, up=2, padding=((2, 1), (2, 1)))
-
-
-def halve(images: jax.Array) -> jax.Array:
-    """Weighted means of 4x4 pixels: [B,H,W,C] -> [B,H/2,W/2,C], H and W even; `double` transposed, over 4."""
-    return convolutions.resample(images, TAPS, down=2, padding=((1, 1), (1, 1)))
 
 
 class Block(nn.Module):
@@ -130,7 +118,7 @@ class Generator(nn.Module):
             if size != x.shape[-1]:
                 x = conv(size, name=f"resize_{stage}")(x)
             if stage > 0:
-                x = double(x)
+                x = layers.upsample(x)
             for i in range(self.blocks):
                 name = f"stage_{stage}_block_{i}"
                 x = block(self.expansion, self.group_size, depth, self.dtype, name=name)(x)
@@ -184,7 +172,7 @@ class Discriminator(nn.Module):
         x, grids = conv(stages[0], name="image")(images), list[jax.Array]()
         for stage, size in enumerate(stages):
             if stage > 0:
-                x = halve(x)
+                x = layers.downsample(x)
             if size != x.shape[-1]:
                 x = conv(size, name=f"resize_{stage}")(x)
             for i in range(self.blocks):

@@ -103,12 +103,7 @@ class Generator(nn.Module):
     def canvases(self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
         """The images after each step, [B,T,H,W,C]; the last one is what the generator makes."""
         height, width, _ = self.image_shape
-        count = layers.doublings(self.image_shape, self.smallest)
-        if count == 0:
-            raise ValueError(
-                f"{height}x{width} cannot be doubled from a grid of at least {self.smallest} pixels "
-                "a side; use an even size, or a lower `smallest`."
-            )
+        count = layers.at_least_one_doubling(self.image_shape, self.smallest)
         if self.steps < 1:
             raise ValueError(f"steps is {self.steps}, expected 1 or more.")
         codes = layers.label_codes(labels, self.num_classes)

@@ -147,7 +147,7 @@ class Generator(nn.Module):
         for i, block in enumerate(self.blocks):
             x = block(x, styles, keys)
             if images is not None:
-                images = equalized.upsample(images) + self.to_images[i + 1](x, styles)
+                images = layers.upsample(images) + self.to_images[i + 1](x, styles)
         return self.to_images[0](x, styles) if images is None else images
 
     def _shape(self, examples: jax.Array) -> tuple[int, int, int]:
@@ -191,7 +191,7 @@ class DiscriminatorBlock(nn.Module):
         if not self.residual:
             return out
         skip = equalized.Conv(self.features, 1, active=False, dtype=self.dtype, name="skip")
-        return (out + skip(equalized.downsample(grids))) / math.sqrt(2.0)
+        return (out + skip(layers.downsample(grids))) / math.sqrt(2.0)
 
 
 class Discriminator(nn.Module):
@@ -248,7 +248,7 @@ class Discriminator(nn.Module):
         for i, features in enumerate(inner):
             x = block(features, residual, self.dtype, name=f"block_{i}")(x)
             if self.discriminator_form == "skip":
-                small = equalized.downsample(small)
+                small = layers.downsample(small)
                 x += equalized.Conv(features, 1, dtype=self.dtype, name=f"from_image_{i + 1}")(small)
             grids.append(x.astype(images.dtype))
         x = x.astype(images.dtype)
