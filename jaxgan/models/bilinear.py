@@ -13,7 +13,8 @@ crawls, the more the higher the order, and on groups most of all. There, groups 
 - other strides, and kernels of one pixel, are products of matrices with patches of the images;
 - so is the gradient of a kernel, except of few channels at stride 1, where the convolution is faster.
 
-Everywhere else they are what XLA has. Forward-mode derivatives (`jax.jvp`) are not defined.
+Everywhere else they are what XLA has. Not defined are forward-mode derivatives (`jax.jvp`), and gradients of
+replicated kernels under `jax.shard_map` with `check_vma=True`, which `jaxgan.updates` forgoes too.
 """
 
 from collections.abc import Callable, Iterator
