@@ -118,9 +118,9 @@ def kept_bytes(game: Game, name: PlayerName, state: GANState, batch: Any) -> int
 
     Of one part of the batch, where gradients are accumulated. It is what JAX plans, and not what a device
     asks for: XLA computes some of it anew and lays some over other, and adds gradients and what the backward
-    pass holds. Between their arguments and results, compiled updates of small networks on CPU asked for 0.5
-    to 2.1 times as much, and of a perceptron, whose gradients are most of it, for 6 times; with `remat`,
-    which XLA's CPU backend undoes, they asked for as much as without.
+    pass holds. Between arguments and results, compiled updates of small networks on CPU asked for 0.5 to 2
+    times as much, and for up to 6 times where little is kept (perceptrons, DCGAN's discriminator without a
+    penalty); with `remat`, which XLA's CPU backend undoes, for as much as without.
     """
     count = _size(batch)
     if count % game.accumulate:

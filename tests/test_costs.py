@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxgan import costs, losses, models, penalties, steps
 from jaxgan.alternation import PLAYERS, Phase
 from jaxgan.models import dcgan, mlp, resnet, vit
+from jaxgan.models.families import FAMILIES
 from jaxgan.tasks import synthesis
 from jaxgan.updates import update_discriminator
 
@@ -125,7 +126,7 @@ def test_rematerialisation_keeps_less_and_computes_more(family):
 
 @pytest.mark.parametrize("lazy", [{}, {"r1": 1}], ids=["plain", "r1"])
 def test_it_agrees_with_what_xla_compiles(lazy):
-    played = game(*networks()["dcgan"], lazy=lazy)
+    played = game(*networks(width=8)["resnet"], lazy=lazy)
     found, state = costs.costs_of(played, BATCH)["discriminator"], costs.initial(played, BATCH)
     update = jax.jit(lambda state, batch: update_discriminator(played, state, batch, jax.random.key(0)))
     compiled = update.lower(state, BATCH).compile()
@@ -146,6 +147,26 @@ def test_features_are_what_every_module_returned(family, remat):
         plain = jax.jit(partial(module.apply, train=False))(variables, inputs[name])
         np.testing.assert_allclose(outputs, plain, rtol=1e-4, atol=1e-6)
         assert {path.split("/")[0] for path in found} >= set(variables["params"])
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_reach_the_modules_of_every_family(family, player):
+    """Those in loops and over domains, and those computed anew."""
+    module, labels = getattr(FAMILIES[family], player), jnp.zeros(B, jnp.int32)
+    fields = {"image_shape": (16, 16, 1), "num_classes": 2, "width": 8, "attention_heads": 2, "depth": 1}
+    fields = {name: value for name, value in fields.items() if name in module.__dataclass_fields__}
+    module = module(**fields, **({"remat": True} if "remat" in module.__dataclass_fields__ else {}))
+    inputs = jnp.ones((B, 8) if player == "generator" else (B, 16, 16, 1)), labels
+    inputs += (jax.random.split(jax.random.key(1), B),) if hasattr(module, "style") else ()
+
+    def read():
+        variables = module.init(jax.random.key(0), *inputs, train=True)
+        return variables["params"], models.features(module, variables, *inputs)[1]
+
+    params, found = jax.eval_shape(read)
+    learning = {name for name, part in params.items() if hasattr(part, "items")}
+    assert learning <= {path.split("/")[0] for path in found}
 
 
 def test_features_of_a_described_block_are_its_grid():

@@ -27,7 +27,10 @@ NORMS = ("none", "spectral")
 def private(block: Any, domains: int) -> Any:
     """A module's class -> one with parameters for each domain: inputs [n,...] -> outputs [n,...]."""
     return nn.vmap(
-        block, variable_axes={"params": 0, "batch_stats": 0}, split_rngs={"params": True}, axis_size=domains
+        block,
+        variable_axes={"params": 0, "batch_stats": 0, "intermediates": 0},
+        split_rngs={"params": True},
+        axis_size=domains,
     )
 
 

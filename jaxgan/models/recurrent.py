@@ -113,6 +113,7 @@ class Generator(nn.Module):
         x = jnp.tanh(nn.Dense(math.prod(grid), dtype=self.dtype)(x)).reshape(-1, *grid)
         paint = nn.scan(
             layers.rematerialised(Stroke, self.remat),
+            variable_axes={"intermediates": 0},  # of `models.features`
             variable_broadcast="params",
             split_rngs={"params": False},
             in_axes=nn.broadcast,

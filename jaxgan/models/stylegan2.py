@@ -6,6 +6,7 @@ for labels. Departures: any channels, any resolution and aspect that is a multip
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -160,7 +161,7 @@ class Generator(nn.Module):
         choice, place, other = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
         mixed = jax.vmap(jax.random.uniform)(choice) < self.mixing
         place = jax.vmap(lambda key: jax.random.randint(key, (), 1, self.style_layers))(place)
-        draw = lambda key: jax.random.normal(key, latents.shape[1:], latents.dtype)  # noqa: E731
+        draw = partial(jax.random.normal, shape=latents.shape[1:], dtype=latents.dtype)
         others = self.mapping(jax.vmap(draw)(other), layers.label_codes(labels, self.num_classes))
         crossed = jnp.arange(self.style_layers) >= jnp.where(mixed, place, self.style_layers)[:, None]
         return jnp.where(crossed[..., None], others[:, None], styles)
