@@ -1,6 +1,9 @@
 """What benchmarks count with: their own measurements are too slow for tests."""
 
 import importlib.util
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +63,25 @@ def test_points_near_a_centre_are_good_and_a_tenth_of_a_share_covers_it():
     assert toy.judge(samples, centres, deviation) == (1.0, pytest.approx(0.97))
     assert toy.judge(samples[10:], centres, deviation)[0] == 1.0
     assert toy.judge(np.repeat(centres, [8, 2], axis=0), centres, deviation) == (2.0, 1.0)
+
+
+def test_our_side_of_the_training_step_runs_without_pytorch(tmp_path):
+    measured = tmp_path / "measured.json"
+    command = [sys.executable, "-m", "benchmarks.train_step", "--smoke", "--lines=dcgan64", "--rounds=1"]
+    done = subprocess.run(
+        [*command, "--steps=1", f"--json={measured}"],
+        cwd=BENCHMARKS.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.count("| dcgan64 |") == 1 and "--torch_python" in done.stdout
+    ours = json.loads(measured.read_text())["dcgan64"]["ours"]
+    assert ours["rates"][0] > 0 and ours["first_step"] > 0 and ours["first_step_cached"] > 0
+
+
+def test_networks_of_other_sizes_are_not_compared():
+    check_same = load("train_step").check_same
+    check_same({"ours": {"generator": 1000}, "best": {"generator": 1020}})
+    with pytest.raises(SystemExit, match="1,021 parameters on the side 'best' and 1,000 on ours"):
+        check_same({"ours": {"generator": 1000}, "best": {"generator": 1021}})

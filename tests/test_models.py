@@ -451,3 +451,17 @@ def test_an_unknown_norm_of_a_residual_network_is_refused():
     for module, inputs in ((resnet.Generator, (B, Z)), (resnet.Discriminator, (B, *SMALL))):
         with pytest.raises(ValueError, match="norm is 'batch', expected one of none, spectral"):
             init(module(SMALL, width=4, smallest=2, norm="batch"), normal(0, *inputs))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_resampling_inside_a_convolution_is_resampling_beside_it(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        rng = np.random.default_rng(0)
+        images, kernel = (jnp.asarray(rng.normal(size=s), dtype) for s in ((2, 4, 6, 3), (3, 3, 3, 5)))
+        tolerance = 1e-5 if dtype == "float32" else 1e-12
+        for inside, beside in (
+            (layers.convolve_enlarged, lambda x, k: convolutions.convolve(layers.enlarge(x), k)),
+            (layers.convolve_shrunk, lambda x, k: layers.shrink(convolutions.convolve(x, k))),
+        ):
+            made, expected = inside(images, kernel), beside(images, kernel)
+            np.testing.assert_allclose(made, expected, rtol=tolerance, atol=tolerance)

@@ -61,6 +61,7 @@ class Conv(nn.Module):
         h // 2 after.
       groups: parts that channels are cut into.
       transposed: images are spread out by zeros, `stride` pixels apart, and the kernel moves by one.
+      operation: (images, kernel) -> images, in the place of the convolution that the fields above describe.
       use_bias: add a learned bias [O].
       dtype: of the computation; parameters are float32. None: that of the inputs and parameters.
     """
@@ -71,6 +72,7 @@ class Conv(nn.Module):
     padding: convolutions.Padding | None = None
     groups: int = 1
     transposed: bool = False
+    operation: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     use_bias: bool = True
     dtype: Dtype = None
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
@@ -86,10 +88,13 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
         images, kernel, bias = nn.dtypes.promote_dtype(images, kernel, bias, dtype=self.dtype)
+        out = (self.operation or self._convolve)(images, kernel)
+        return out if bias is None else out + bias
+
+    def _convolve(self, images: jax.Array, kernel: jax.Array) -> jax.Array:
         convolve = convolutions.convolve_transposed if self.transposed else convolutions.convolve
         padding = convolutions.same(kernel) if self.padding is None else self.padding
-        out = convolve(images, kernel, stride=self.stride, padding=padding, groups=self.groups)
-        return out if bias is None else out + bias
+        return convolve(images, kernel, stride=self.stride, padding=padding, groups=self.groups)
 
 
 def enlarge(images: jax.Array) -> jax.Array:
@@ -111,6 +116,26 @@ def upsample(images: jax.Array) -> jax.Array:
 def downsample(images: jax.Array) -> jax.Array:
     """Filtered, then every second pixel, zeros beyond: [B,H,W,C] -> [B,H/2,W/2,C], H and W even."""
     return convolutions.resample(images, TAPS, down=2, padding=((1, 1), (1, 1)))
+
+
+def convolve_enlarged(images: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A convolution 3x3 of `enlarge`d images, in 4/9 of its products: [B,H,W,I], [3,3,I,O] -> [B,2H,2W,O].
+
+    Pixels that are equal are multiplied once, by sums of the kernel: a transposed convolution 4x4.
+    """
+    return convolutions.convolve_transposed(images, _doubled(kernel), stride=2, padding=((2, 2), (2, 2)))
+
+
+def convolve_shrunk(images: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A convolution 3x3 and then `shrink`, in 4/9 of its products: [B,H,W,I], [3,3,I,O] -> [B,H/2,W/2,O]."""
+    return convolutions.convolve(images, _doubled(kernel) / 4.0, stride=2, padding=((1, 1), (1, 1)))
+
+
+def _doubled(kernel: jax.Array) -> jax.Array:
+    """The sum of a kernel at each of 2x2 neighbouring places: [h,w,...] -> [h+1,w+1,...]."""
+    rest = [(0, 0)] * (kernel.ndim - 2)
+    moved = (jnp.pad(kernel, [(i, 1 - i), (j, 1 - j), *rest]) for i in (0, 1) for j in (0, 1))
+    return functools.reduce(jnp.add, moved)
 
 
 def project(logits: jax.Array, features: jax.Array, embeddings: jax.Array) -> jax.Array:

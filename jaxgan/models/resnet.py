@@ -2,8 +2,8 @@
 
 Sources: Miyato et al. 2018 (spectral normalisation), appendix B.4 with tables 4 and 5; Brock et al. 2019
 (BigGAN), appendix B with figure 15 and tables 4 to 9. Departures: any channels, any resolution and aspect
-that is a multiple of a power of two; the skip's 1x1 convolution comes before the upsampling, with which it
-commutes.
+that is a multiple of a power of two. The skip's 1x1 convolution is where the grid is smaller, before the
+upsampling and after the pooling, with which it commutes.
 """
 
 import math
@@ -99,8 +99,9 @@ class GeneratorBlock(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, condition: jax.Array | None) -> jax.Array:
         conv = partial(layers.Conv, self.features, kernel_init=layers.orthogonal, dtype=self.dtype)
-        x = layers.enlarge(nn.relu(self.normalise()(images, condition)))
-        x = nn.relu(self.normalise()(self.layer(conv(), x), condition))
+        x = nn.relu(self.normalise()(images, condition))
+        x = self.layer(conv(operation=layers.convolve_enlarged), x)
+        x = nn.relu(self.normalise()(x, condition))
         return self.layer(conv(), x) + layers.enlarge(self.layer(conv(kernel_size=(1, 1)), images))
 
 
@@ -125,13 +126,11 @@ class DiscriminatorBlock(nn.Module):
     def __call__(self, images: jax.Array) -> jax.Array:
         conv = partial(layers.Conv, self.features, kernel_init=layers.orthogonal, dtype=self.dtype)
         x = self.layer(conv(), images if self.first else nn.relu(images))
-        x = self.layer(conv(), nn.relu(x))
-        skip = images
-        if self.shrink and self.first:  # the image has few channels: made smaller before they become many
-            return layers.shrink(x) + self.layer(conv(kernel_size=(1, 1)), layers.shrink(skip))
+        x = self.layer(conv(operation=layers.convolve_shrunk if self.shrink else None), nn.relu(x))
+        skip = layers.shrink(images) if self.shrink else images
         if self.shrink or self.features != images.shape[-1]:
             skip = self.layer(conv(kernel_size=(1, 1)), skip)
-        return layers.shrink(x + skip) if self.shrink else x + skip
+        return x + skip
 
 
 class Generator(nn.Module):
