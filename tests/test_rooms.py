@@ -53,6 +53,7 @@ ROOMS = {
     },
     "preview": {"alternation", "config", "costs", "data", "report", "state", "steps", "training"},
     "command": {"config"},
+    "interop": {"files", "models"},
     "tables": {
         "alternation", "build", "command", "config", "costs", "losses", "models", "steps", "tasks",
     },

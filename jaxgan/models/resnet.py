@@ -36,13 +36,16 @@ def _layer(norm: str, *, train: bool) -> Callable[[nn.Module, jax.Array], jax.Ar
 class ConditionalBatchNorm(nn.Module):
     """Batch normalisation whose gain and bias are linear in a vector [B,F]; without one, learned as usual.
 
-    Source: de Vries et al. 2017; of an embedding and latents: Brock et al. 2019, appendix B.
+    Source: de Vries et al. 2017; of an embedding and latents: Brock et al. 2019, appendix B. Spectral
+    normalisation goes around the gain's and the bias's kernels too, as in the authors' networks.
 
     Attributes:
       normalise: (use_scale, use_bias) -> a batch normalisation.
+      layer: (module, inputs) -> outputs, where spectral normalisation may be put around the module.
     """
 
     normalise: Callable[..., nn.Module]
+    layer: Callable[[nn.Module, jax.Array], jax.Array]
 
     @nn.compact
     def __call__(self, images: jax.Array, condition: jax.Array | None) -> jax.Array:
@@ -51,7 +54,7 @@ class ConditionalBatchNorm(nn.Module):
         if condition is None:
             return norm(images)
         dense = partial(nn.Dense, images.shape[-1], use_bias=False, dtype=norm.dtype)
-        gain, bias = dense(name="gain")(condition), dense(name="bias")(condition)
+        gain, bias = self.layer(dense(name="gain"), condition), self.layer(dense(name="bias"), condition)
         return norm(images) * (1.0 + gain)[:, None, None] + bias[:, None, None]
 
 
@@ -170,7 +173,7 @@ class Generator(nn.Module):
         count = layers.doublings(self.image_shape, self.smallest)
         features = widths(self.width, count, self.multiples)[::-1]
         layer = _layer(self.norm, train=train)
-        normalise = partial(ConditionalBatchNorm, layers.batch_norm(self, train=train))
+        normalise = partial(ConditionalBatchNorm, layers.batch_norm(self, train=train), layer)
         block = layers.rematerialised(GeneratorBlock, self.remat)
         codes = layers.label_codes(labels, self.num_classes)
         if codes is not None and self.embedding:
