@@ -80,10 +80,12 @@ def get_config() -> ConfigDict:
     # What one family alone has, by its name.
     config.model.mlp = ConfigDict(dict(depth=3))  # hidden layers
     config.model.resnet = ConfigDict()
-    config.model.resnet.multiples = ()  # of the width: channels from the image inwards; (): doubled
+    config.model.resnet.generator_multiples = ()  # of its width: channels from the image inwards; (): doubled
+    config.model.resnet.discriminator_multiples = ()
     config.model.resnet.embedding = 0  # numbers of a class's code that all of G's blocks share; 0: one-hot
     config.model.resnet.hierarchical = False  # each block of G is given a part of the latents of its own
     config.model.resnet.attention = 0  # height of the grid with self-attention; 0: none
+    config.model.resnet.halvings = 0  # by D, of the grid; 0: as often as model.smallest allows
     config.model.resnet.plain = 1  # D's last blocks that keep the smallest grid
     config.model.stylegan2 = ConfigDict()
     config.model.stylegan2.widest = 512  # channels double from the image inwards up to so many

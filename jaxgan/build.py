@@ -14,7 +14,7 @@ from jaxgan import config as configs
 from jaxgan.alternation import PLAYERS, Phase, PlayerName, reached
 from jaxgan.config import Config
 from jaxgan.losses import LOSSES, Loss, make_logistic
-from jaxgan.models.families import FAMILIES
+from jaxgan.models.families import FAMILIES, Family
 from jaxgan.penalties import PENALTIES, Penalty, make_consistency
 from jaxgan.relations import moving, pieces_of
 from jaxgan.schedules import Value, make_schedule, scheduled, value_at
@@ -100,13 +100,15 @@ def make_networks(
         "heads": synthesis.heads([*make_term_weights(config)], num_classes, make_codes(config)),
         **model.discriminator,
     }
-    generator = _network(family.generator, {**shared, "num_classes": classes, **model.generator})
-    return generator, _network(family.discriminator, {**shared, **judges})
+    generator = _network("generator", family, {**shared, "num_classes": classes, **model.generator})
+    return generator, _network("discriminator", family, {**shared, **judges})
 
 
-def _network(module: type[nn.Module], fields: Mapping[str, Any]) -> nn.Module:
-    """The module with those of the fields that it has."""
-    return module(**{name: fields[name] for name in module.__dataclass_fields__ if name in fields})
+def _network(player: PlayerName, family: Family, fields: Mapping[str, Any]) -> nn.Module:
+    """The player's module with its fields among these; their names may begin with the player's."""
+    own = {name.removeprefix(f"{player}_"): value for name, value in fields.items()} | {**fields}
+    module: type[nn.Module] = getattr(family, player)
+    return module(**{name: own[name] for name in module.__dataclass_fields__ if name in own})
 
 
 def make_loss(config: Config) -> Loss:

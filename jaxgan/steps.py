@@ -17,7 +17,7 @@ from jaxgan.state import GANState, Network, Player, Variables, collections
 from jaxgan.updates import Game, Metrics, devices_on, example_keys, update_discriminator, update_generator
 
 TrainStep = Callable[[GANState, Any, jax.Array], tuple[GANState, Metrics]]
-# Metrics of D's logits of reals, which a loss may spare the update of G.
+# Metrics of D's logits of reals, of which G's update is spared where neither its loss nor its end needs them.
 REAL = ("accuracy", "logits_real", "sign_real")
 UPDATES = {"generator": update_generator, "discriminator": update_discriminator}
 
@@ -78,7 +78,7 @@ def make_train_step(
       train_step(state, batch, key) -> (state, metrics), pure. `batch` has leaves [n,B,...] with
       n = batches_per_step(alternation), which says who takes which. `key` is the run's, the same
       at every step. Metrics are those of each player's last update, named `loss/d`, `loss/g` and so on
-      (what D makes of reals, `REAL`, of D alone),
+      (what D makes of reals, `REAL`, of D alone, unless G's phase ends by a metric),
       `updates/d`, `updates/g`, and `images`, those shown so far. If a loss or a gradient was not finite,
       `finite/d` or `finite/g` is False and the state is returned as it came.
 
@@ -114,8 +114,6 @@ def make_train_step(
             new = new.replace(augmentation=game.augmentation.advance(new.augmentation, new.images))
         new = jax.tree.map(lambda after, before: jnp.where(finite.all(), after, before), new, state)
         named = {f"{name}/{player[0]}": x for player, metrics in last.items() for name, x in metrics.items()}
-        for name in REAL:
-            named.pop(f"{name}/g", None)
         return new, named | {"images": new.images}
 
     return train_step
@@ -132,6 +130,8 @@ def _run_phase(
     def update(state: GANState, i: jax.Array) -> tuple[GANState, Metrics]:
         part = jax.tree.map(lambda leaf: leaf[(first + i) % len(leaf)], batch)
         new, metrics = UPDATES[phase.player](game, state, part, jax.random.fold_in(key, i))
+        if phase.player == "generator" and phase.until is None:
+            metrics = {name: value for name, value in metrics.items() if name not in REAL}
         return new, metrics | {"updates": i + 1}
 
     def unfinished(carry: tuple[GANState, Metrics]) -> jax.Array:

@@ -50,12 +50,16 @@ class Run(NamedTuple):
       config: under which it was trained.
       state: NumPy arrays.
       sampler: draws images from the averaged generator.
+      game: networks, task and objective.
+      record: what was saved beside the state: `records.make_record`.
       interrupted: the signal that ended training early, 0 if none did.
     """
 
     config: Config
     state: GANState
     sampler: Sampler
+    game: steps.Game
+    record: dict[str, Any]
     interrupted: int = 0
 
 
@@ -138,7 +142,7 @@ def train(
         state, step = (restored.state, restored.step) if restored else (setup.init(), 0)
         stop, primary = 0, jax.process_index() == 0
         if step >= config.steps:
-            return Run(config, jax.device_get(state), setup.sampler(state))
+            return Run(config, jax.device_get(state), setup.sampler(state), setup.game, record)
         records.check_start(step, config)
         if primary:
             records.write_start(workdir, record)
@@ -172,7 +176,7 @@ def train(
                     checkpoints.save(step, state, record=record, metrics=measured)
         if primary:
             album.finish()
-    return Run(config, jax.device_get(state), setup.sampler(state), stop)
+    return Run(config, jax.device_get(state), setup.sampler(state), setup.game, record, stop)
 
 
 def open_run(workdir: str | Path, *, step: int | None = None) -> Run:
@@ -198,7 +202,7 @@ def open_run(workdir: str | Path, *, step: int | None = None) -> Run:
     assert restored is not None  # there was a record
     config, game, classes = _recorded(restored.record)  # of an older step, where the newest is damaged
     state = jax.device_get(restored.state)
-    return Run(config, state, _sampler_of(config, game, classes)(state))
+    return Run(config, state, _sampler_of(config, game, classes)(state), game, restored.record)
 
 
 def _recorded(record: dict[str, Any]) -> tuple[Config, steps.Game, tuple[str, ...]]:

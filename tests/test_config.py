@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import re
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -13,7 +14,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, r3gan
 from jaxgan import alternation, build, config, data, losses, observation, penalties, rules
 from jaxgan.config import ConfigError
 from jaxgan.models import mlp
@@ -582,3 +583,36 @@ def test_the_task_brings_images_to_floats_and_flips_if_asked(flip):
     assert 0 < turned.sum() < 32 if flip else not turned.any()
     assert np.array_equal(example.real[turned], plain[turned][:, :, ::-1])
     assert example.given.latents.shape == (32, 128) and example.given.labels is None
+
+
+# Presets
+
+
+@pytest.mark.parametrize(
+    ("preset", "generator", "discriminator"),
+    [  # in millions, as the paper prints them
+        ("cifar10", 20.8, 21.3),
+        ("ffhq64", 22.4, 22.4),
+        ("ffhq256", 23.06, 23.01),
+        ("imagenet32", None, None),
+        ("imagenet64", None, None),
+    ],
+)
+def test_presets_of_r3gan_are_its_networks(preset, generator, discriminator):
+    experiment = r3gan.get_config(preset)
+    config.check(experiment)
+    shape, classes = (*experiment.data.size, 3), 10 if preset == "cifar10" else 1000
+    networks = build.make_networks(experiment, shape, classes)
+    labels = (jnp.zeros(1, jnp.int32),) if experiment.model.conditional else ()
+    inputs = jnp.zeros((1, experiment.model.latent_size)), jnp.zeros((1, *shape))
+    for network, given, millions in zip(networks, inputs, (generator, discriminator), strict=True):
+        init = partial(network.init, train=False)
+        params = jax.eval_shape(init, jax.random.key(0), given, *labels)["params"]
+        count = sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e6
+        digits = 2 if preset == "ffhq256" else 1
+        assert millions is None or round(count, digits) == millions
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(ValueError, match=r"no preset 'ffhq'; expected one of cifar10, ffhq64"):
+        r3gan.get_config("ffhq")

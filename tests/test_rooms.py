@@ -57,7 +57,11 @@ ROOMS = {
     "tables": {
         "alternation", "build", "command", "config", "costs", "losses", "models", "steps", "tasks",
     },
-    "cli": {"config", "data", "models", "pictures", "tables"},
+    "exports": {"alternation", "config", "interop", "training"},
+    "cli": {
+        "alternation", "checkpoints", "config", "data", "exports", "interop", "models", "pictures", "tables",
+        "training",
+    },
 }  # fmt: skip
 PURE = {
     "shapes", "losses", "terms", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation",

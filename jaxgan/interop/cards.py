@@ -71,7 +71,7 @@ def save(
     """
     leaves = {name: np.asarray(leaf) for name, leaf in flatten_dict(dict(variables), sep=".").items()}
     shapes = [{"shape": list(each.shape), "dtype": jnp.dtype(each.dtype).name} for each in inputs]
-    _check(leaves, template(network, *_structs(shapes)))
+    _check(leaves, template(network, *structs(shapes)))
     says = {
         "architecture": architecture(network),
         "inputs": shapes,
@@ -98,7 +98,7 @@ def load(path: str | os.PathLike[str]) -> Loaded:
         if not isinstance(card, dict):
             raise WeightsError("it has no card of ours; use `interop.files.read` and a public layout.")
         network = build(card["architecture"])
-        _check(leaves, template(network, *_structs(card["inputs"])))
+        _check(leaves, template(network, *structs(card["inputs"])))
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -152,7 +152,8 @@ def _meant(value: Any) -> Any:
     return tuple(_meant(each) for each in value) if isinstance(value, list) else value
 
 
-def _structs(shapes: Any) -> list[jax.ShapeDtypeStruct]:
+def structs(shapes: Any) -> list[jax.ShapeDtypeStruct]:
+    """What a network is called with, of its card's `inputs`."""
     return [jax.ShapeDtypeStruct(tuple(each["shape"]), each["dtype"]) for each in shapes]
 
 

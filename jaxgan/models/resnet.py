@@ -203,6 +203,7 @@ class Discriminator(nn.Module):
       width: channels of the block next to the image, in units of `multiples`.
       smallest: the smallest grid has at least this many pixels a side.
       multiples: channels of each block from the image inwards, as multiples of the width; () doubles them.
+      halvings: how often the grid is halved; 0: as often as `smallest` allows.
       plain: blocks behind the others that keep the smallest grid.
       attention: self-attention on the grid of this height; 0: none.
       norm: 'spectral' or 'none', of kernels.
@@ -216,6 +217,7 @@ class Discriminator(nn.Module):
     width: int = 64
     smallest: int = 4
     multiples: tuple[int, ...] = ()
+    halvings: int = 0
     plain: int = 1
     attention: int = 0
     norm: str = "spectral"
@@ -233,7 +235,13 @@ class Discriminator(nn.Module):
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
         layer = _layer(self.norm, train=train)
-        stages = widths(self.width, layers.doublings(self.image_shape, self.smallest), self.multiples)
+        most = layers.doublings(self.image_shape, self.smallest)
+        if self.halvings > most:
+            raise ValueError(
+                f"halvings is {self.halvings}, and {self.image_shape[0]}x{self.image_shape[1]} can be halved "
+                f"{most} times to at least {self.smallest} pixels a side."
+            )
+        stages = widths(self.width, self.halvings or most, self.multiples)
         x, grids = images, list[jax.Array]()
         block = layers.rematerialised(DiscriminatorBlock, self.remat)
         for i, size in enumerate([*stages, *[stages[-1]] * self.plain]):
