@@ -46,6 +46,7 @@ from benchmarks.recipes import LINES, SMOKE, Recipe
 ROOT = Path(__file__).parents[1]
 ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=30000000000"
 OURS, WRITTEN, BEST = "ours", "written", "best"
+PAUSE = 1.0  # seconds before a turn, while the threads of the last one's side still spin for more work
 TOLERANCE = 0.02  # of the numbers of parameters
 
 
@@ -132,7 +133,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3, help="of a turn")
     parser.add_argument("--batch", type=int, default=0, help="images, instead of each line's own number")
     parser.add_argument("--torch_python", help="a python that has torch")
-    parser.add_argument("--xla_flags", default="", help="XLA_FLAGS of our side")
+    parser.add_argument("--xla_flags", default="", help="XLA_FLAGS of our side, beside `train.py`'s")
     parser.add_argument("--json", type=Path, help="a file to write all measurements to")
     parser.add_argument("--smoke", action="store_true", help="tiny networks, to see that everything runs")
     return parser.parse_args()
@@ -159,6 +160,7 @@ def measure(recipe: Recipe, options: argparse.Namespace) -> dict[str, Any]:
         rates, busy = ({side: list[float]() for side in workers} for _ in range(2))
         for count in range(options.rounds + 1):
             for side, worker in workers.items():
+                time.sleep(PAUSE)
                 seconds, cores = worker.run(options.steps)
                 if count > 0:  # the first turn warms up
                     rates[side].append(recipe.batch * options.steps / seconds)

@@ -16,12 +16,13 @@ import jax
 import numpy as np
 import optax
 
-from jaxgan import losses, penalties, steps
+from jaxgan import losses, parallel, penalties, steps
 from jaxgan.tasks import synthesis
 
 
 def main(text: str) -> None:
     """Answers until stdin ends."""
+    parallel.speed_up_convolutions()
     recipe = SimpleNamespace(**json.loads(text))
     game, batch, key = make_game(recipe), make_batch(recipe), jax.random.key(0)
     state = jax.jit(partial(steps.init_state, game))(batch, key)

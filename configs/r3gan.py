@@ -2,7 +2,8 @@
 
 `python train.py --config=configs/r3gan.py --workdir=runs/r3gan` trains on CIFAR-10; another preset is named
 behind a colon, `--config=configs/r3gan.py:ffhq64`: cifar10, ffhq64, ffhq256, imagenet32 or imagenet64.
-Source: Huang et al. 2024. The networks have the numbers of parameters that the paper prints for the first three; the
+Source: Huang et al. 2024. The networks have the numbers of parameters that the paper prints for the first
+three; the
 objective's numbers, and the number of steps, were not held against its tables.
 
 Not measured: these networks want GPUs. At a sixteenth of the width see docs/families.md.
@@ -12,8 +13,8 @@ from ml_collections import ConfigDict
 
 from configs import base
 
-# Image source, size, classes told; width, multiples, group_size; batch; gamma, at first; p of augmentation, at
-# last; half-life of the average, at last, in images; images in thousands until all is as at last.
+# Image source, size, classes told; width, multiples, group_size; batch; gamma, at first; p of augmentation,
+# at last; half-life of the average, at last, in images; thousands of images until all is as at last.
 PRESETS = {
     "cifar10": ("tfds:cifar10", 32, True, 768, (), 16, 512, 0.05, 0.55, 5e6, 20_000),
     "ffhq64": ("folder:ffhq", 64, False, 384, (1, 2, 2, 2, 2), 16, 256, 2.0, 0.3, 5e5, 20_000),

@@ -9,9 +9,10 @@ has three derivatives: `down` (with respect to y: the convolution), `up` (x: the
 others. XLA's own are convolutions whose inputs or kernels are spread out by zeros, on which its CPU backend
 crawls, the more the higher the order, and on groups most of all. There, groups go one by one and
 
-- at stride 1, `down` and `up` are dense convolutions, which are fast;
-- other strides, and kernels of one pixel, are products of matrices with patches of the images;
-- so is the gradient of a kernel, except of few channels at stride 1, where the convolution is faster.
+- at stride 1, `down` and `up` are dense convolutions;
+- `down` of other strides is a convolution too, `up` of them products of matrices, whose results are summed
+  where they overlap; kernels of one pixel are one product;
+- `weigh` is products with patches, except of few channels at stride 1, where the convolution is faster.
 
 Everywhere else they are what XLA has. Not defined are forward-mode derivatives (`jax.jvp`), and gradients of
 replicated kernels under `jax.shard_map` with `check_vma=True`, which `jaxgan.updates` forgoes too.
@@ -129,10 +130,10 @@ def _native_weigh(geometry: Geometry, fine: jax.Array, coarse: jax.Array) -> jax
 
 
 def _product_down(geometry: Geometry, fine: jax.Array, kernel: jax.Array) -> jax.Array:
-    if geometry.dense or fine.shape[3] <= NARROW:
+    if geometry.taps != (1, 1):
         return _native_down(geometry, fine, kernel)
-    patches = jnp.concatenate([*_patches(geometry, fine)], axis=-1)
-    return jnp.einsum("bhwi,io->bhwo", patches, kernel.reshape(-1, kernel.shape[3]))
+    (pixels,) = _patches(geometry, fine)
+    return jnp.einsum("bhwi,io->bhwo", pixels, kernel[0, 0])
 
 
 def _product_up(geometry: Geometry, coarse: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -144,6 +145,9 @@ def _product_up(geometry: Geometry, coarse: jax.Array, kernel: jax.Array) -> jax
 def _product_weigh(geometry: Geometry, fine: jax.Array, coarse: jax.Array) -> jax.Array:
     if geometry.dense and min(fine.shape[3], coarse.shape[3]) <= NARROW:
         return _native_weigh(geometry, fine, coarse)
+    if geometry.taps == (1, 1) and fine.shape[3] > coarse.shape[3]:
+        (pixels,) = _patches(geometry, fine)  # the first factor is transposed in memory: the smaller one
+        return jnp.einsum("bhwo,bhwi->oi", coarse, pixels).T[None, None]
     taps = [jnp.einsum("bhwi,bhwo->io", patch, coarse) for patch in _patches(geometry, fine)]
     return jnp.stack(taps).reshape(*geometry.taps, fine.shape[3], coarse.shape[3])
 
