@@ -3,8 +3,7 @@
 `python train.py --config=configs/r3gan.py --workdir=runs/r3gan` trains on CIFAR-10; another preset is named
 behind a colon, `--config=configs/r3gan.py:ffhq64`: cifar10, ffhq64, ffhq256, imagenet32 or imagenet64.
 Source: Huang et al. 2024. The networks have the numbers of parameters that the paper prints for the first
-three; the
-objective's numbers, and the number of steps, were not held against its tables.
+three; the objective's numbers, and the number of steps, were not held against its tables.
 
 Not measured: these networks want GPUs. At a sixteenth of the width see docs/families.md.
 """
