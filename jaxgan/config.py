@@ -115,6 +115,12 @@ def check_source(config: Config, source: data.Source) -> None:
             f"grid of at least {smallest} pixels a side, doubled once or more. Use images of an even size "
             f"from {2 * smallest} up, or lower model.smallest."
         )
+    shared, doublings = config.model.coupled.generator_shared, layers.doublings(shape, smallest)
+    if config.model.family == "coupled" and doublings and shared > doublings:
+        wrong.append(
+            f"model.coupled.generator_shared is {shared}, and for {height}x{width} the generator has "
+            f"{doublings + 1} stages: all domains would get the same images. Set it to {doublings} or less."
+        )
     if config.model.conditional and not classes:
         wrong.append(f"model.conditional is True, but {source.name} has no labels; set it to False.")
     if config.model.conditional and out:

@@ -109,6 +109,11 @@ def _network_relations(flat: Mapping[str, Any]) -> Relations:
             "model.discriminator.labels to 'projection'.",
         ),
         (
+            size == 0 or family != "stylegan2" or flat["model.stylegan2.mixing"] == 0.0,
+            "model.codes are read off an image, and model.stylegan2.mixing mixes in styles of other latents, "
+            "which have none; set it to 0.",
+        ),
+        (
             flat["model.conditional"] or not flat["sample.labels"],
             "sample.labels names classes, but model.conditional is False; set one of them.",
         ),

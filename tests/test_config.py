@@ -299,6 +299,14 @@ RELATIONS = [
         "discriminator.norm is 'batch', and model.family='mlp' has there 'none'",
     ),
     (
+        dict(model__family="coupled"),
+        "model.family='coupled' has networks of each class or domain: set model.conditional to True",
+    ),
+    (
+        dict(model__family="stylegan2", model__codes__continuous=2, terms__information=1.0),
+        "model.stylegan2.mixing mixes in styles of other latents, which have none; set it to 0",
+    ),
+    (
         dict(model__generator__norm="spectral"),
         "generator.norm is 'spectral', and model.family='dcgan' has there 'none'",
     ),

@@ -101,6 +101,7 @@ def test_truncation_is_of_styles(source, tmp_path):
         ("r3gan", {"model.r3gan.multiples": (1,)}, "multiples has 1 numbers, expected 3"),
         ("resnet", {"model.resnet.halvings": 3}, "halvings is 3"),
         ("coupled", {"model.coupled.discriminator_shared": 9}, "discriminator_shared is 9"),
+        ("coupled", {"model.coupled.generator_shared": 3}, "all domains would get the same images"),
         ("coupled", {"model.conditional": False}, "has networks of each class or domain"),
         ("dcgan", {"model.smallest": 8}, "dcgan cannot make"),
     ],
