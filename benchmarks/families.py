@@ -35,11 +35,18 @@ SHARED: dict[str, Any] = {
     "optimizer.discriminator.b2": 0.99,
     "ema.half_life": 2000.0,
 }
+
+
+def rates(rate: float) -> dict[str, float]:
+    """The learning rate of both players."""
+    return {f"optimizer.{player}.learning_rate": rate for player in ("generator", "discriminator")}
+
+
 HINGE = {"loss": "hinge", "penalties.r1": 0.0, "penalties.r2": 0.0}
 SPECTRAL = {"model.generator.norm": "spectral", "model.discriminator.norm": "spectral"}
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
-    "dcgan": {"model.generator.width": 32, "model.discriminator.width": 32},
-    "mlp": {"model.generator.width": 256, "model.discriminator.width": 256},
+    "dcgan": {"model.generator.width": 32, "model.discriminator.width": 32, **rates(1e-3)},
+    "mlp": {"model.generator.width": 256, "model.discriminator.width": 256, **rates(5e-4)},
     "resnet": {
         **HINGE,
         **SPECTRAL,
@@ -53,26 +60,23 @@ CONFIGS: Mapping[str, Mapping[str, Any]] = {
         "model.stylegan2.widest": 64,
         "model.stylegan2.style_size": 64,
         "model.stylegan2.mapping_depth": 2,
-        "optimizer.generator.learning_rate": 2e-3,
-        "optimizer.discriminator.learning_rate": 2e-3,
+        **rates(2e-3),
     },
     "r3gan": {
         "model.generator.width": 48,
         "model.discriminator.width": 48,
         "model.r3gan.blocks": 1,
-        "optimizer.generator.learning_rate": 5e-4,
-        "optimizer.discriminator.learning_rate": 5e-4,
+        **rates(5e-4),
     },
     "recurrent": {"model.generator.width": 32, "model.discriminator.width": 32, "model.recurrent.steps": 3},
-    "coupled": {"model.generator.width": 16, "model.discriminator.width": 16},
+    "coupled": {"model.generator.width": 16, "model.discriminator.width": 16, **rates(1e-3)},
     "vit": {
         "model.generator.width": 64,
         "model.discriminator.width": 64,
         "model.vit.depth": 4,
         "model.vit.attention_heads": 4,
         "model.vit.patch": 4,
-        "optimizer.generator.learning_rate": 5e-4,
-        "optimizer.discriminator.learning_rate": 5e-4,
+        **rates(5e-4),
     },
 }
 
