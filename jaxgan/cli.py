@@ -14,6 +14,7 @@ from jaxgan.data.opening import KNOWN, Options, open_with
 from jaxgan.interop.layouts import LAYOUTS
 from jaxgan.interop.pickles import WeightsError
 from jaxgan.models import layers
+from jaxgan.models.families import FAMILIES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,6 +147,8 @@ def check_data(given: argparse.Namespace) -> int:
 def networks(image_shape: tuple[int, int, int]) -> list[str]:
     """Which families can make such images."""
     height, width, _ = image_shape
+    patches = [size for size in (2, 4, 8, 16) if height % size == 0 and width % size == 0]
+    doubling = [name for name in FAMILIES if name not in ("mlp", "vit")]
     doublings = {smallest: layers.doublings(image_shape, smallest) for smallest in (4, 2)}
     fitting = [(smallest, count) for smallest, count in doublings.items() if count]
     if fitting:
@@ -154,7 +157,10 @@ def networks(image_shape: tuple[int, int, int]) -> list[str]:
         said = f"yes, {count} doubling{'s' * (count > 1)} from {grid} (model.smallest={smallest})"
     else:
         said = f"no: {height}x{width} is not an even size; set data.size"
-    return [f"dcgan: {said}", "mlp: yes"]
+    tokens = (
+        f"yes, with model.vit.patch={' or '.join(map(str, patches))}" if patches else "no: of an odd size"
+    )
+    return [f"{', '.join(doubling)}: {said}", f"vit: {tokens}", "mlp: yes"]
 
 
 def _draw(report: inspection.Report, path: Path | None) -> Path:

@@ -115,6 +115,13 @@ def check_source(config: Config, source: data.Source) -> None:
             f"grid of at least {smallest} pixels a side, doubled once or more. Use images of an even size "
             f"from {2 * smallest} up, or lower model.smallest."
         )
+    grids = {height >> halvings for halvings in range(layers.doublings(shape, smallest) + 1)}
+    attention = config.model.resnet.attention
+    if config.model.family == "resnet" and attention and attention not in grids:
+        wrong.append(
+            f"model.resnet.attention is {attention}, and for {height}x{width} grids have heights of "
+            f"{', '.join(map(str, sorted(grids)))}; choose one of them, or 0 for none."
+        )
     shared, doublings = config.model.coupled.generator_shared, layers.doublings(shape, smallest)
     if config.model.family == "coupled" and doublings and shared > doublings:
         wrong.append(

@@ -86,11 +86,11 @@ def import_weights(
     try:
         network = cards.build(card.pop("architecture"))
         inputs = tuple(cards.structs(card.pop("inputs")))
-    except (KeyError, TypeError, ValueError) as error:
+        like = cards.template(network, *inputs)
+    except cards.DAMAGED as error:
         raise WeightsError(f"The card has no sound architecture and inputs: {error!r}.") from error
     named = (card.pop("names", ()), card.pop("embedding", ""))
-    table = _table(layout, network, *named)
-    taken, _ = tables.take(table, files.under(files.read(weights), prefix), cards.template(network, *inputs))
+    taken, _ = tables.take(_table(layout, network, *named), files.under(files.read(weights), prefix), like)
     cards.save(path, taken, network=network, inputs=inputs, card=card, overwrite=overwrite)
     return network
 
@@ -117,9 +117,11 @@ def _table(layout: str, network: nn.Module, names: Any = (), embedding: str = ""
         if layout == "sequential":
             return sequential.table(cast(sequential.Generator, network), names, embedding=embedding)
         return LAYOUTS[layout](network)
-    except (AttributeError, TypeError, ValueError) as error:
+    except WeightsError:
+        raise
+    except cards.DAMAGED as error:
         name = type(network).__module__.rpartition(".")[2]
-        raise WeightsError(f"The layout {layout!r} is not of this {name} network: {error}.") from error
+        raise WeightsError(f"The layout {layout!r} is not of this {name} network.") from error
 
 
 def _inputs(run: Run, player: PlayerName) -> tuple[jax.ShapeDtypeStruct, ...]:

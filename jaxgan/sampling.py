@@ -62,6 +62,8 @@ class Sampler(NamedTuple):
           ValueError: labels for an unconditional generator, none for a conditional one, choices without
             codes, not as many as images, or out of range; truncation of what has no styles.
         """
+        if not math.isfinite(truncation):
+            raise ValueError(f"truncation is {truncation}, expected a number, mostly from 0 to 1.")
         if truncation != 1.0 and not self.styled:
             raise ValueError(f"truncation is {truncation}, and this generator has no styles; leave it out.")
         labels, choices = (None if x is None else np.asarray(x) for x in (labels, choices))
@@ -138,16 +140,16 @@ def make_sampler(
       styled: the generator is style-based, as the task was told.
     """
 
-    @partial(jax.jit, static_argnames="truncation")
+    @jax.jit
     def generate(
         variables: Variables,
         latents: jax.Array,
         labels: jax.Array | None,
         keys: jax.Array | None = None,
-        truncation: float = 1.0,
+        truncation: jax.Array | float | None = None,
     ) -> jax.Array:
         generator: BoundNetwork = Network(game.generator, variables, train=False)
-        if styled:
+        if truncation is not None:
             generator = partial(generator, truncation=truncation)
         return game.task.generate(generator, Given(latents, labels, keys))
 

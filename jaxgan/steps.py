@@ -19,6 +19,7 @@ from jaxgan.updates import Game, Metrics, devices_on, example_keys, update_discr
 TrainStep = Callable[[GANState, Any, jax.Array], tuple[GANState, Metrics]]
 # Metrics of D's logits of reals, of which G's update is spared where neither its loss nor its end needs them.
 REAL = ("accuracy", "logits_real", "sign_real")
+AVERAGES = "averages"  # the collection of what a generator averages over time by itself
 UPDATES = {"generator": update_generator, "discriminator": update_discriminator}
 
 
@@ -109,6 +110,8 @@ def make_train_step(
         copied = not callable(ema_half_life) and ema_half_life == 0.0
         weight = 1.0 if copied else _weight(images, value_at(ema_half_life, state.images))
         ema = optax.incremental_update(new.generator.variables, state.ema, weight)
+        if AVERAGES in ema:
+            ema = {**ema, AVERAGES: new.generator.variables[AVERAGES]}
         new = new.replace(step=state.step + 1, images=state.images + images, ema=ema)
         if game.augmentation is not None:
             new = new.replace(augmentation=game.augmentation.advance(new.augmentation, new.images))

@@ -49,6 +49,15 @@ def test_what_is_saved_is_loaded_with_its_network_and_card(path, variables):
     assert set(files.read(path)) == set(files.read_safetensors(path)[0])
 
 
+def test_a_tower_of_layers_is_not_built(tmp_path):
+    told = {"network": "vit generator", "image_shape": [8, 8, 1], "depth": 100_000}
+    card = {"architecture": told, "inputs": [{"shape": [1, 4], "dtype": "float32"}]}
+    metadata = {cards.KEY: json.dumps(card)}
+    save_file({"params.x": np.zeros(1, np.float32)}, tmp_path / "g.safetensors", metadata)
+    with pytest.raises(WeightsError, match="depth 100000, and there are 1 leaves"):
+        cards.load(tmp_path / "g.safetensors")
+
+
 def test_a_file_is_not_written_over_unless_asked(path, variables):
     before = path.read_bytes()
     other = jax.tree.map(lambda leaf: leaf + 1, variables)

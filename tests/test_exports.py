@@ -101,6 +101,15 @@ def test_what_goes_out_in_a_public_layout_comes_back(plain, tmp_path, capsys):
         ("[]", "expected an object"),
         ("{", "is not JSON"),
         ("{}", "no sound architecture and inputs"),
+        (
+            '{"architecture": {"network": "dcgan generator", "image_shape": [8, 8, 1]}, "inputs": []}',
+            "no sound",
+        ),
+        (
+            '{"architecture": {"network": "dcgan generator", "image_shape": [3, 3, 1]}, '
+            '"inputs": [{"shape": [1, 4], "dtype": "float32"}]}',
+            "no sound architecture",
+        ),
         ('{"architecture": {"network": "nothing"}, "inputs": []}', "no sound architecture"),
         (
             '{"architecture": {"network": "mlp generator", "image_shape": [2]}, '
@@ -123,6 +132,11 @@ def test_a_layout_without_names_for_a_network_is_refused(conditional, tmp_path):
         exports.export_run(training.open_run(conditional), tmp_path / "g.safetensors", layout="dcgan")
     with pytest.raises(WeightsError, match="is not of this dcgan network"):
         exports.export_run(training.open_run(conditional), tmp_path / "g.safetensors", layout="srgan")
+
+
+def test_only_safetensors_are_written(plain, tmp_path, capsys):
+    code, said = command(capsys, "export", plain, "--out", tmp_path / "g.pth")
+    assert code == 2 and "give it that ending" in said and not any(tmp_path.iterdir())
 
 
 def test_no_run_no_file(tmp_path, capsys):

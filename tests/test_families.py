@@ -100,6 +100,12 @@ def test_truncation_is_of_styles(source, tmp_path):
         ("vit", {"model.vit.patch": 5}, "patch is 5, and 8x12 pixels cannot be cut"),
         ("r3gan", {"model.r3gan.multiples": (1,)}, "multiples has 1 numbers, expected 3"),
         ("resnet", {"model.resnet.halvings": 3}, "halvings is 3"),
+        (
+            "resnet",
+            {"model.resnet.attention": 5},
+            "attention is 5, and for 8x12 grids have heights of 2, 4, 8",
+        ),
+        ("resnet", {"model.resnet.hierarchical": True, "model.latent_size": 2}, "expected 3 numbers or more"),
         ("coupled", {"model.coupled.discriminator_shared": 9}, "discriminator_shared is 9"),
         ("coupled", {"model.coupled.generator_shared": 3}, "all domains would get the same images"),
         ("coupled", {"model.conditional": False}, "has networks of each class or domain"),

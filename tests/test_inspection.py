@@ -112,8 +112,12 @@ def test_check_prints_and_draws(folder, tmp_path, monkeypatch, capsys):
 
 
 def test_check_says_which_networks_fit():
-    assert cli.networks((32, 32, 3))[0] == "dcgan: yes, 3 doublings from 4x4 (model.smallest=4)"
-    assert cli.networks((6, 4, 3))[0] == "dcgan: yes, 1 doubling from 3x2 (model.smallest=2)"
+    convolutional, transformer, perceptron = cli.networks((32, 32, 3))
+    assert convolutional.startswith(
+        "dcgan, resnet, stylegan2, r3gan, recurrent, coupled: yes, 3 doublings from 4x4"
+    )
+    assert transformer == "vit: yes, with model.vit.patch=2 or 4 or 8 or 16" and perceptron == "mlp: yes"
+    assert cli.networks((6, 4, 3))[0].endswith("coupled: yes, 1 doubling from 3x2 (model.smallest=2)")
     assert "no: 15x16 is not an even size" in cli.networks((15, 16, 1))[0]
 
 

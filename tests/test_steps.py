@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from jaxgan import alternation, losses, penalties, steps, updates
 from jaxgan.models import dcgan, mlp
@@ -372,3 +373,27 @@ def test_a_gan_learns_a_gaussian():
     fakes = game.generator.apply(state.ema, latents, train=False)
     np.testing.assert_allclose(fakes.mean(0), target, atol=0.1)
     np.testing.assert_allclose(fakes.std(0), 0.3, atol=0.12)
+
+
+class Averaging(nn.Module):
+    """A generator that keeps an average over time by itself."""
+
+    @nn.compact
+    def __call__(self, latents, labels=None, *, train):
+        mean = self.variable("averages", "mean", jnp.zeros, (2,))
+        points = nn.Dense(2)(latents)
+        if train and not self.is_initializing():
+            mean.value = 0.5 * mean.value + 0.5 * points.mean(axis=0)
+        return points
+
+
+def test_what_a_generator_averages_itself_is_not_averaged_again():
+    game, batch = points_game()._replace(generator=Averaging()), points(1)
+    state = start(game, batch)
+    after, _ = jax.jit(steps.make_train_step(game, ema_half_life=1e6))(state, batch, KEY)
+    own = after.generator.collections["averages"]["mean"]
+    assert jnp.abs(own).max() > 0
+    np.testing.assert_array_equal(after.ema["averages"]["mean"], own)
+    assert not np.array_equal(
+        after.ema["params"]["Dense_0"]["kernel"], after.generator.params["Dense_0"]["kernel"]
+    )

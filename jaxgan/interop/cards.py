@@ -35,6 +35,9 @@ NETWORKS: Mapping[str, Any] = {
     **{f"{name} discriminator": family.discriminator for name, family in FAMILIES.items()},
 }
 NAMES = {kind: name for names in (NETWORKS, sequential.KINDS) for name, kind in names.items()}
+LAYERS = ("depth", "blocks", "mapping_depth", "steps", "plain")  # attributes that say how many layers
+# What a network that cannot be may raise when it is built from a card of whoever.
+DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 OWN = ("parent", "name", "axis_name", "remat")  # of every Linen module, and of how one is trained
 
 
@@ -97,13 +100,21 @@ def load(path: str | os.PathLike[str]) -> Loaded:
         card = json.loads(about.get(KEY, "null")[:LONGEST])
         if not isinstance(card, dict):
             raise WeightsError("it has no card of ours; use `interop.files.read` and a public layout.")
+        _refuse_towers(card["architecture"], len(leaves))
         network = build(card["architecture"])
         _check(leaves, template(network, *structs(card["inputs"])))
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except DAMAGED as error:
         raise WeightsError(f"{path}: its card is damaged: {error!r}.") from None
     return Loaded(network, unflatten_dict(leaves, sep="."), card)
+
+
+def _refuse_towers(told: Mapping[str, Any], leaves: int) -> None:
+    """A network of more layers than the file has leaves is not built: that alone may take hours."""
+    for name in LAYERS:
+        if isinstance(told.get(name), int) and told[name] > max(leaves, 64):
+            raise WeightsError(f"its card says {name} {told[name]}, and there are {leaves} leaves.")
 
 
 def architecture(network: nn.Module) -> dict[str, Any]:

@@ -79,7 +79,10 @@ def write(
 
     Raises:
       FileExistsError: there is such a file, and it was not said that it is to be written over.
+      WeightsError: the name does not end in .safetensors.
     """
+    if Path(path).suffix != ".safetensors":
+        raise WeightsError(f"{path} is to be a .safetensors file; give it that ending.")
     if Path(path).exists() and not overwrite:
         raise FileExistsError(f"{path} exists: give another name, or say that it is to be written over.")
     whole_arrays = {name: np.array(array, order="C") for name, array in weights.items()}
@@ -225,6 +228,9 @@ def _view(name: str, tensor: Tensor, storage: np.ndarray) -> np.ndarray:
             f"which is more than its storage of {storage.size} numbers."
         )
     if size == 0:
-        return np.zeros(shape, storage.dtype)
+        try:
+            return np.zeros(shape, storage.dtype)
+        except ValueError as error:  # NumPy counts the axes that are not 0
+            raise WeightsError(f"{name} is {pickles.brief(shape)}: {error}.") from None
     strides = [min(step, storage.size) * storage.itemsize for step in steps]  # of an axis of 1: any
     return np.lib.stride_tricks.as_strided(storage[tensor.offset :], shape, strides, writeable=False)

@@ -15,7 +15,8 @@ crawls, the more the higher the order, and on groups most of all. There, groups 
 - `weigh` is products with patches, except of few channels at stride 1, where the convolution is faster.
 
 Everywhere else they are what XLA has. Not defined are forward-mode derivatives (`jax.jvp`), and gradients of
-replicated kernels under `jax.shard_map` with `check_vma=True`, which `jaxgan.updates` forgoes too.
+replicated kernels under `jax.shard_map` with `check_vma=True`, which `jaxgan.updates` forgoes too; and second
+derivatives through a `jax.lax.scan`, which JAX 0.10 refuses (those inside one are fine).
 """
 
 from collections.abc import Callable, Iterator

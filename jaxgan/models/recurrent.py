@@ -111,17 +111,13 @@ class Generator(nn.Module):
         grid = (height >> count, width >> count, self.memory)
         # What the memory starts from is also what it is told at each step.
         x = jnp.tanh(nn.Dense(math.prod(grid), dtype=self.dtype)(x)).reshape(-1, *grid)
-        paint = nn.scan(
-            layers.rematerialised(Stroke, self.remat),
-            variable_axes={"intermediates": 0},  # of `models.features`
-            variable_broadcast="params",
-            split_rngs={"params": False},
-            in_axes=nn.broadcast,
-            out_axes=1,
-            length=self.steps,
-            unroll=self.steps,  # XLA's CPU backend crawls on convolutions in a loop: 70 times slower
-        )
         stages = tuple(dcgan.widths(self.width, count))
         canvas = jnp.zeros((len(x), *self.image_shape), latents.dtype)
-        _, images = paint(stages, self.dtype, name="stroke")((x, canvas), x)
-        return images
+        # Not `nn.scan`: XLA's CPU backend crawls on convolutions in a loop, 70 times slower, and JAX 0.10
+        # refuses second derivatives of convolutions through it: see `bilinear`.
+        paint = layers.rematerialised(Stroke, self.remat)(stages, self.dtype, name="stroke")
+        carry, images = (x, canvas), list[jax.Array]()
+        for _ in range(self.steps):
+            carry, image = paint(carry, x)
+            images.append(image)
+        return jnp.stack(images, axis=1)

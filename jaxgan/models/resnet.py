@@ -74,6 +74,10 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         b, h, w, c = images.shape
+        if c < 8 or h % 2 or w % 2:
+            raise ValueError(
+                f"Attention is given {images.shape}, expected an even grid of 8 channels or more."
+            )
         conv = partial(layers.Conv, kernel_size=(1, 1), use_bias=False, dtype=self.dtype)
         pool = partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
         queries = self.layer(conv(c // 8), images).reshape(b, h * w, -1)
@@ -170,7 +174,12 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool) -> jax.Array:
         height, width, channels = self.image_shape
-        count = layers.doublings(self.image_shape, self.smallest)
+        count = layers.at_least_one_doubling(self.image_shape, self.smallest)
+        if self.hierarchical and latents.shape[-1] <= count:
+            raise ValueError(
+                f"Latents are {latents.shape} and hierarchical, expected {count + 1} numbers or more, one "
+                "for each part."
+            )
         features = widths(self.width, count, self.multiples)[::-1]
         layer = _layer(self.norm, train=train)
         normalise = partial(ConditionalBatchNorm, layers.batch_norm(self, train=train), layer)
@@ -235,7 +244,7 @@ class Discriminator(nn.Module):
         if images.shape[1:] != self.image_shape:
             raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
         layer = _layer(self.norm, train=train)
-        most = layers.doublings(self.image_shape, self.smallest)
+        most = layers.at_least_one_doubling(self.image_shape, self.smallest)
         if self.halvings > most:
             raise ValueError(
                 f"halvings is {self.halvings}, and {self.image_shape[0]}x{self.image_shape[1]} can be halved "

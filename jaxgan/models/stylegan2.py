@@ -124,7 +124,8 @@ class Generator(nn.Module):
         if train and self.is_mutable_collection("averages") and not self.is_initializing():
             mean = jnp.mean(styles, axis=0)
             mean = mean if self.axis_name is None else jax.lax.pmean(mean, self.axis_name)
-            self.mean.value = self.style_decay * self.mean.value + (1.0 - self.style_decay) * mean
+            decay = jnp.where(jnp.any(self.mean.value != 0.0), self.style_decay, 0.0)  # 0: the first batch
+            self.mean.value = decay * self.mean.value + (1.0 - decay) * mean
         return styles
 
     def synthesize(self, styles: jax.Array, keys: jax.Array | None = None, *, train: bool) -> jax.Array:

@@ -64,7 +64,7 @@ def generator(network: resnet.Generator) -> Table:
 def discriminator(network: resnet.Discriminator) -> Table:
     """blocks.i.0 with conv1, conv2 and, where the grid is halved, conv_sc; linear, embed."""
     height = network.image_shape[0]
-    halved = layers.doublings(network.image_shape, network.smallest)
+    halved = network.halvings or layers.doublings(network.image_shape, network.smallest)
     blocks = halved + network.plain
     entries: list[Entry] = []
     for i in range(blocks):

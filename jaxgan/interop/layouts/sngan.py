@@ -44,7 +44,7 @@ def generator(network: resnet.Generator) -> Table:
 
 def discriminator(network: resnet.Discriminator) -> Table:
     """block1, block2, ... with c1, c2 and, where the grid is halved, c_sc; l5."""
-    halved = layers.doublings(network.image_shape, network.smallest)
+    halved = network.halvings or layers.doublings(network.image_shape, network.smallest)
     blocks = halved + network.plain
     entries: list = []
     for i in range(blocks):
