@@ -130,7 +130,7 @@ def make_runner(
       load: (resident, item) -> batch, run inside the compiled step.
 
     Returns:
-      Runner. A chunk holds S steps, run by one `lax.scan`; a new S compiles anew.
+      Runner. A chunk holds S steps, run by one `lax.scan` if they are several; a new S compiles anew.
 
     Raises:
       ValueError: an unknown runner.
@@ -144,7 +144,11 @@ def make_runner(
         def body(state: GANState, item: Any) -> tuple[GANState, dict[str, jax.Array]]:
             return train_step(state, load(resident, item), key)
 
-        return jax.lax.scan(body, state, chunk)
+        if len(jax.tree.leaves(chunk)[0]) > 1:
+            return jax.lax.scan(body, state, chunk)
+        # XLA's CPU backend is several times slower in a loop, even of one round.
+        state, metrics = body(state, jax.tree.map(lambda leaf: leaf[0], chunk))
+        return state, jax.tree.map(lambda metric: metric[None], metrics)
 
     placed = partial(jax.jit, donate_argnums=0, out_shardings=replicated)
     if runner == "jit":
