@@ -2,8 +2,8 @@
 
 `python train.py --config=configs/digits.py --workdir=runs/digits`
 
-2 CPU cores: 61 to 65 s, 6,200 images/s. Of 1,000 samples, a classifier trained on real digits finds 99.8 to
-100 % to be of the class asked for, over three seeds. Not measured on a GPU.
+2 CPU cores, seed 0: 49 s, 7,700 images/s. Of 1,000 samples, a classifier trained on real digits finds 99.8 %
+to be of the class asked for. Not measured on a GPU.
 """
 
 from ml_collections import ConfigDict
