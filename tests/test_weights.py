@@ -1,6 +1,7 @@
 """Readers of weights: what torch.save wrote, and what nobody should have written."""
 
 import contextlib
+import encodings.cp437  # noqa: F401  zipfile imports it at its first file, which is no fault of that file
 import os
 import pickle
 import pickletools

@@ -1,8 +1,8 @@
 """A pickle's description of tensors, taken down without running it.
 
-A pickle is a program, and `pickle.load` runs whatever it says. Here its opcodes are read one by one by a
-small machine that knows those which a state dict takes, and gives a meaning of its own to the few names
-that one calls: nothing is imported, no attribute is set, nothing of another class is made. All else is
+A pickle is a program, which Python's own reader would run. It is never called here: opcodes are read one by
+one by a small machine that knows those which a state dict takes, and gives a meaning of its own to the few
+names that one calls: nothing is imported, no attribute is set, nothing of another class is made. All else is
 refused.
 """
 

@@ -208,8 +208,7 @@ class Discriminator(nn.Module):
         labels = check_labels(labels, n)
         if self.norm not in NORMS:
             raise ValueError(f"norm is {self.norm!r}, expected one of {', '.join(NORMS)}.")
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
+        layers.check_images(images, self.image_shape)
         layer = partial(layers.normalised, spectral=self.norm == "spectral", train=train)
         fall = layers.rematerialised(dcgan.DiscriminatorStage, self.remat)
 

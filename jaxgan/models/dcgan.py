@@ -147,8 +147,7 @@ class Discriminator(nn.Module):
         """Logits [B], the stages' grids from the image inwards, and the further heads' outputs."""
         if self.norm not in NORMS:
             raise ValueError(f"norm is {self.norm!r}, expected one of {', '.join(NORMS)}.")
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
+        layers.check_images(images, self.image_shape)
         x, grids = images, list[jax.Array]()
         layer = partial(layers.normalised, spectral=self.norm == "spectral", train=train)
         stages = widths(self.width, layers.doublings(self.image_shape, self.smallest))

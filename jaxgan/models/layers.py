@@ -167,6 +167,12 @@ def rematerialised(block: Any, remat: bool) -> Any:
     return nn.remat(block) if remat else block
 
 
+def check_images(images: jax.Array, image_shape: tuple[int, int, int]) -> None:
+    """Raises a ValueError unless images are [B,H,W,C] of this (H, W, C)."""
+    if images.shape[1:] != image_shape:
+        raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {image_shape}.")
+
+
 def label_codes(labels: jax.Array | None, num_classes: int) -> jax.Array | None:
     """Labels as float [B,num_classes], or None for a network without classes.
 

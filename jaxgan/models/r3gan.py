@@ -163,8 +163,7 @@ class Discriminator(nn.Module):
         self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
     ) -> layers.Description:
         """Logits [B], the stages' grids from the image inwards, and the further heads' outputs."""
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
+        layers.check_images(images, self.image_shape)
         stages = widths(self.width, layers.doublings(self.image_shape, self.smallest) + 1, self.multiples)
         depth = self.blocks * len(stages)
         block = layers.rematerialised(Block, self.remat)

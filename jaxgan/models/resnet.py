@@ -241,8 +241,7 @@ class Discriminator(nn.Module):
         self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
     ) -> layers.Description:
         """Logits [B], the blocks' grids from the image inwards, and the further heads' outputs."""
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
+        layers.check_images(images, self.image_shape)
         layer = _layer(self.norm, train=train)
         most = layers.at_least_one_doubling(self.image_shape, self.smallest)
         if self.halvings > most:

@@ -238,8 +238,7 @@ class Discriminator(nn.Module):
     ) -> layers.Description:
         """Logits [B], the blocks' and the last layer's grids, and the further heads' outputs."""
         _check_form(self.discriminator_form, "discriminator_form")
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
+        layers.check_images(images, self.image_shape)
         codes = layers.label_codes(labels, self.num_classes)
         count = layers.doublings(self.image_shape, self.smallest)
         first, *inner = widths(self.width, self.widest, count + 1)

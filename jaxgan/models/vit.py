@@ -219,8 +219,7 @@ class Discriminator(nn.Module):
     ) -> layers.Description:
         """Logits [B], the blocks' tokens as grids [B,h,w,width], and the further heads' outputs."""
         grid = grid_of(self.image_shape, self.patch, self.width, self.attention_heads)
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(f"Images are {images.shape}, expected [B,H,W,C] of {self.image_shape}.")
+        layers.check_images(images, self.image_shape)
         patches = cut(images, self.patch).reshape(len(images), grid[0] * grid[1], -1)
         tokens = nn.Dense(self.width, dtype=self.dtype, name="patches")(patches)
         tokens += Positions(grid, self.width, name="positions")().astype(tokens.dtype)
