@@ -1,0 +1,1 @@
+"""Features of images, by networks with fixed weights, for metrics to compare."""
