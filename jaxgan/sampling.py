@@ -30,13 +30,18 @@ class Sampler(NamedTuple):
       classes: names of the classes, by label; empty for an unconditional generator.
       codes: those that the last numbers of a latent are.
       styled: the generator is style-based.
+      variables: the generator's.
+      images: (variables, key, index int [B], labels [B] or None, choices [B] or None, truncation) -> uint8
+        [B,H,W,C], as `draw` makes them of `sample_key`; pure, jitted, and one function for all variables.
     """
 
     generate: Callable[..., jax.Array]
     latent_size: int
-    classes: tuple[str, ...] = ()
-    codes: Codes = NO_CODES
-    styled: bool = False
+    classes: tuple[str, ...]
+    codes: Codes
+    styled: bool
+    variables: Variables
+    images: Callable[..., jax.Array]
 
     def draw(
         self,
@@ -69,20 +74,14 @@ class Sampler(NamedTuple):
         labels, choices = (None if x is None else np.asarray(x) for x in (labels, choices))
         total, batch = self._checked(count, labels), self._batch()
         self._check_choices(choices, total)
-        # Training takes the halves of its key's split, which are those folded with 0 and 1.
-        key, images = jax.random.fold_in(jax.random.key(seed), 2), []
+        images = []
         for start in range(0, total, batch):
             index = np.arange(start, start + batch)  # the last batch is filled up: one compilation
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
             part, chosen = (
                 None if x is None else jnp.asarray(np.resize(x[start : start + batch], batch))
                 for x in (labels, choices)
             )
-            given = draw_given(keys, part, latent_size=self.latent_size, codes=self.codes, styled=self.styled)
-            if chosen is not None:
-                given = given._replace(latents=self.codes.choose(given.latents, chosen))
-            options = {"keys": given.keys, "truncation": truncation} if self.styled else {}
-            made = to_uint8(self.generate(given.latents, part, **options))
+            made = self.images(self.variables, sample_key(seed), index, part, chosen, truncation)
             images.append(np.asarray(made)[: total - start])
         return np.concatenate(images)
 
@@ -112,6 +111,11 @@ class Sampler(NamedTuple):
         _check_integers("Choices", choices, self.codes.categorical[0])
         if len(choices) != total:
             raise ValueError(f"There are {len(choices)} choices for {total} images; give one for each.")
+
+
+def sample_key(seed: int) -> jax.Array:
+    """Of the samples drawn with a seed; training takes the halves of its split, those folded with 0 and 1."""
+    return jax.random.fold_in(jax.random.key(seed), 2)
 
 
 def _check_integers(name: str, values: np.ndarray, below: int) -> None:
@@ -153,4 +157,22 @@ def make_sampler(
             generator = partial(generator, truncation=truncation)
         return game.task.generate(generator, Given(latents, labels, keys))
 
-    return lambda variables: Sampler(partial(generate, variables), latent_size, classes, codes, styled)
+    @jax.jit
+    def images(
+        variables: Variables,
+        key: jax.Array,
+        index: jax.Array,
+        labels: jax.Array | None = None,
+        choices: jax.Array | None = None,
+        truncation: jax.Array | float = 1.0,
+    ) -> jax.Array:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+        given = draw_given(keys, labels, latent_size=latent_size, codes=codes, styled=styled)
+        if choices is not None:
+            given = given._replace(latents=codes.choose(given.latents, choices))
+        options = {"keys": given.keys, "truncation": truncation} if styled else {}
+        return to_uint8(generate(variables, given.latents, labels, **options))
+
+    return lambda variables: Sampler(
+        partial(generate, variables), latent_size, classes, codes, styled, variables, images
+    )

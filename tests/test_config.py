@@ -15,10 +15,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import base, r3gan
-from jaxgan import alternation, build, config, data, losses, observation, penalties, rules
+from jaxgan import alternation, build, config, data, losses, observation, penalties, rules, steps
 from jaxgan.config import ConfigError
 from jaxgan.models import mlp
-from jaxgan.sampling import Sampler
+from jaxgan.sampling import make_sampler
+from jaxgan.tasks import synthesis
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("[!_]*.py"))
@@ -78,7 +79,8 @@ def test_every_config_passes_and_builds(name):
 
 
 def test_measures_are_what_training_measures():
-    sampler = Sampler(lambda latents, labels: jnp.zeros((len(latents), 8, 8, 1)), latent_size=2)
+    task = synthesis.make_task(2)._replace(generate=lambda _, given: jnp.zeros((len(given.latents), 8, 8, 1)))
+    sampler = make_sampler(steps.Game(task, None, None, None, {}), 2)({})
     assert set(observation.measure(sampler, source(), seed=0)) == set(rules.MEASURES)
 
 
