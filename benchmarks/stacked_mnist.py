@@ -25,6 +25,8 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from jaxgan.metrics import Modes, mode_coverage
+
 STACKS, SAMPLES = 128_000, 26_000  # PacGAN's numbers
 OBJECTIVES = {
     "RpGAN+R1+R2": ("relativistic", ("r1", "r2")),
@@ -92,12 +94,10 @@ def stack(images: np.ndarray, count: int) -> np.ndarray:
     return np.concatenate([images[which[:, channel]] for channel in range(3)], axis=-1)
 
 
-def count_modes(stacks: np.ndarray, read: Reader) -> tuple[int, float]:
-    """How many of the 1,000 modes occur in [N,28,28,3], and the KL divergence from uniform."""
+def count_modes(stacks: np.ndarray, read: Reader) -> Modes:
+    """How many of the 1,000 modes occur in [N,28,28,3], and how evenly."""
     digits = [read(stacks[..., channel, None]) for channel in range(3)]
-    counts = np.bincount(np.ravel_multi_index(tuple(digits), (10, 10, 10)), minlength=1000)
-    shares = counts[counts > 0] / len(stacks)
-    return int((counts > 0).sum()), float((shares * np.log(1000 * shares)).sum())
+    return mode_coverage(np.ravel_multi_index(tuple(digits), (10, 10, 10)), 1000)
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ PURE = {
 SHARED = {"layers", "convolutions", "bilinear", "deviation", "equalized", "modulation", "dcgan"}
 ARRAY_LIBRARIES = {"collections", "functools", "math", "typing", "flax", "jax", "optax"}
 # Figures of a few numbers each are made on the host, in float64.
-HOST_LIBRARIES = {"metrics": {"numpy", "scipy"}}
+HOST_LIBRARIES = {"metrics": {"dataclasses", "numpy", "scipy"}}
 
 
 def files(room):

@@ -1,1 +1,46 @@
-"""Metrics: distances between sets of images or of their features."""
+"""Metrics: distances between sets of images or of their features, and figures of a classifier's logits.
+
+Features are NumPy arrays [N,D], float32 or float64, of whichever network. Figures of them are made on the
+host, in float64 where it matters; what is much work is done in JAX, in tiles.
+"""
+
+from jaxgan.metrics.checks import check_features
+from jaxgan.metrics.distances import patch_wasserstein, sliced_wasserstein
+from jaxgan.metrics.frechet import (
+    ClassDistances,
+    Extrapolation,
+    class_moments,
+    frechet_at_infinity,
+    frechet_by_class,
+    frechet_distance,
+)
+from jaxgan.metrics.intervals import Interval, bootstrap, cut, jackknife
+from jaxgan.metrics.kernels import KernelDistance, cmmd, kernel_distance, kernel_distance_of_all
+from jaxgan.metrics.moments import Moments
+from jaxgan.metrics.scores import Modes, Score, class_accuracy, inception_score, mode_coverage
+
+__all__ = [
+    "ClassDistances",
+    "Extrapolation",
+    "Interval",
+    "KernelDistance",
+    "Modes",
+    "Moments",
+    "Score",
+    "bootstrap",
+    "check_features",
+    "class_accuracy",
+    "class_moments",
+    "cmmd",
+    "cut",
+    "frechet_at_infinity",
+    "frechet_by_class",
+    "frechet_distance",
+    "inception_score",
+    "jackknife",
+    "kernel_distance",
+    "kernel_distance_of_all",
+    "mode_coverage",
+    "patch_wasserstein",
+    "sliced_wasserstein",
+]
