@@ -1,10 +1,11 @@
-"""Metrics: distances between sets of images or of their features, and figures of a classifier's logits.
+"""Metrics: distances between sets of images or of their features, and between images.
 
 Features are NumPy arrays [N,D], float32 or float64, of whichever network. Figures of them are made on the
 host, in float64 where it matters; what is much work is done in JAX, in tiles.
 """
 
 from jaxgan.metrics.checks import check_features
+from jaxgan.metrics.copies import Memorisation, memorisation
 from jaxgan.metrics.distances import patch_wasserstein, sliced_wasserstein
 from jaxgan.metrics.frechet import (
     ClassDistances,
@@ -14,9 +15,11 @@ from jaxgan.metrics.frechet import (
     frechet_by_class,
     frechet_distance,
 )
+from jaxgan.metrics.images import luma, ms_ssim, psnr, ssim
 from jaxgan.metrics.intervals import Interval, bootstrap, cut, jackknife
 from jaxgan.metrics.kernels import KernelDistance, cmmd, kernel_distance, kernel_distance_of_all
 from jaxgan.metrics.moments import Moments
+from jaxgan.metrics.neighbours import Manifold, Neighbours, Overlap, manifold, nearest, overlap, realism
 from jaxgan.metrics.scores import Modes, Score, class_accuracy, inception_score, mode_coverage
 
 __all__ = [
@@ -24,8 +27,12 @@ __all__ = [
     "Extrapolation",
     "Interval",
     "KernelDistance",
+    "Manifold",
+    "Memorisation",
     "Modes",
     "Moments",
+    "Neighbours",
+    "Overlap",
     "Score",
     "bootstrap",
     "check_features",
@@ -40,7 +47,16 @@ __all__ = [
     "jackknife",
     "kernel_distance",
     "kernel_distance_of_all",
+    "luma",
+    "manifold",
+    "memorisation",
     "mode_coverage",
+    "ms_ssim",
+    "nearest",
+    "overlap",
     "patch_wasserstein",
+    "psnr",
+    "realism",
     "sliced_wasserstein",
+    "ssim",
 ]
