@@ -18,12 +18,12 @@ from pathlib import Path
 import jax
 import numpy as np
 from inception_state import pictures, state
-from jaxgan.metrics.frechet import frechet_distance
-from jaxgan.metrics.moments import Moments
 from PIL import Image
 
 from jaxgan.features.inception import PROTOCOLS, inception
 from jaxgan.features.inception_layers import STAGES
+from jaxgan.metrics.frechet import frechet_distance
+from jaxgan.metrics.moments import Moments
 
 ROOT = Path(__file__).parents[1]
 BATCH = 16

@@ -174,6 +174,18 @@ def get_config() -> ConfigDict:
     config.sample.every = 500  # steps between grids of samples
     config.sample.columns = 10  # samples a row; a row a class, or 8 rows
     config.sample.labels = ()  # the classes shown, by label; empty: the first 16
+    config.evaluate = (
+        ConfigDict()
+    )  # of the averaged generator's samples against the data; see docs/metrics.md
+    config.evaluate.every = 0.0  # thousands of images shown between; 0: never
+    config.evaluate.metrics = ("fid",)  # names in jaxgan.evaluation.figures.FIGURES
+    config.evaluate.samples = 10_000  # how many are drawn
+    config.evaluate.reference = 0  # real images that they are compared with; 0: all
+    config.evaluate.features = "inception-2048"  # the network: see jaxgan.features.choosing
+    config.evaluate.weights = ""  # a file of its weights; empty: the published one, or train it
+    config.evaluate.resize = ""  # how images are brought to its size; empty: its own way
+    config.evaluate.seed = 0  # of samples
+    config.evaluate.batch = 0  # images at a time, over all devices; 0: 50 for each
     config.checkpoint = ConfigDict()
     config.checkpoint.every = 500  # steps between saves
     config.checkpoint.keep = 3  # newest saves kept, beside the best

@@ -13,6 +13,7 @@ from jaxgan import augment, data, steps
 from jaxgan import config as configs
 from jaxgan.alternation import PLAYERS, Phase, PlayerName, reached
 from jaxgan.config import Config
+from jaxgan.evaluation.evaluator import Evaluator, Request
 from jaxgan.losses import LOSSES, Loss, make_logistic
 from jaxgan.models.families import FAMILIES, Family
 from jaxgan.penalties import PENALTIES, Penalty, make_consistency
@@ -67,6 +68,28 @@ def open_source(config: Config, *, progress: bool = False) -> data.Source:
         progress=progress,
     )
     return data.by_domain(source) if fields.labels == "domains" else source
+
+
+def make_evaluator(config: Config, source: data.Source, *, progress: bool = False) -> Evaluator | None:
+    """What measures samples against the images during training, or None.
+
+    Raises:
+      ConfigError: what cannot be measured as asked.
+    """
+    fields = config.evaluate
+    if not fields.every:
+        return None
+    asked = Request(*(fields[name] for name in Request._fields))
+    try:
+        return Evaluator(
+            asked._replace(metrics=tuple(asked.metrics)),
+            source,
+            crop=tuple(config.data.random_crop) or None,
+            labelled=config.model.conditional,
+            progress=progress,
+        )
+    except ValueError as error:
+        raise configs.ConfigError(f"Samples cannot be evaluated (config.evaluate): {error}") from error
 
 
 def make_codes(config: Config) -> synthesis.Codes:

@@ -4,14 +4,18 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxgan import pictures, report
 from jaxgan.data import Source, centre_crop, to_float
+from jaxgan.evaluation import results
+from jaxgan.evaluation.evaluator import Evaluator
 from jaxgan.metrics import distances
 from jaxgan.sampling import Sampler
+from jaxgan.state import GANState
 
 MEASURED = 1024  # samples, and real images, that a distance compares, of up to 64x64x3;
 MEASURED_VALUES = MEASURED * 64 * 64 * 3  # of larger ones fewer, but not less than
@@ -141,6 +145,21 @@ class Album:
         pictures.save_image(pictures.strip(strip), self.directory / "progress.png")
         metrics = report.read_metrics(self.directory / "metrics.jsonl")
         pictures.curves(metrics, self.directory / "curves.png")
+
+
+def about(state: GANState) -> dict[str, Any]:
+    """What is to be said of samples of a state's averaged generator."""
+    return {"step": int(state.step), "kimg": int(state.images) / 1000, "average": True}
+
+
+def evaluate(
+    evaluator: Evaluator, state: GANState, sampler: Sampler, *, directory: Path | None
+) -> dict[str, float]:
+    """Figures of a state's samples, by name, which are written into a run's directory too, if given."""
+    result = evaluator.measure(evaluator.samples(sampler, about=about(state)), intervals=False)
+    if directory is not None:
+        results.save(result, directory / results.FOLDER)
+    return {f"evaluation/{name}": figure.value for name, figure in result.figures.items()}
 
 
 def measure(sampler: Sampler, source: Source, *, seed: int) -> dict[str, float]:

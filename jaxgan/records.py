@@ -10,7 +10,15 @@ from jaxgan.config import Config
 from jaxgan.data import Source, Stream
 
 # What a run writes beside its config, which may be there already only if a run was.
-WRITTEN = ("metrics.jsonl", "samples.png", "progress.png", "curves.png", "samples", "tensorboard")
+WRITTEN = (
+    "metrics.jsonl",
+    "samples.png",
+    "progress.png",
+    "curves.png",
+    "samples",
+    "evaluations",
+    "tensorboard",
+)
 
 
 class ResumeError(ValueError):

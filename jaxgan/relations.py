@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxgan.alternation import PLAYERS, PlayerName
+from jaxgan.evaluation.figures import names_of
 from jaxgan.losses import LOSSES
 from jaxgan.models import coupled, dcgan, resnet
 from jaxgan.penalties import PENALTIES
-from jaxgan.rules import SCHEDULED, number
+from jaxgan.rules import FIGURE_NAMES, SCHEDULED, number
 from jaxgan.schedules import Piece, make_schedule
 
 # Which norms a family's player knows, where it knows others than 'none'.
@@ -36,6 +37,8 @@ def _run_relations(flat: Mapping[str, Any]) -> Relations:
     share = flat["accumulate"] * max(devices, 1)
     batch_wide = [f"loss={flat['loss']!r}"] if LOSSES[flat["loss"]].whole_batch else []
     batch_wide += ["top_k"] if flat["top_k"] < 1.0 or pieces_of(flat, "top_k") else []
+    best = flat["checkpoint.best_metric"]
+    evaluated = [f"evaluation/{x}" for name in flat["evaluate.metrics"] for x in names_of(name)]
     batch_wide += ["terms.mean_feature_matching"] if moving(flat, "terms.mean_feature_matching") else []
     return [
         *(
@@ -58,6 +61,11 @@ def _run_relations(flat: Mapping[str, Any]) -> Relations:
         (
             batch % share == 0,
             f"batch_size is {batch}, not a multiple of accumulate x parallel.devices, {share}.",
+        ),
+        (
+            best not in FIGURE_NAMES or (flat["evaluate.every"] > 0 and best in evaluated),
+            f"checkpoint.best_metric is {best!r}, evaluate.every {flat['evaluate.every']}, and "
+            f"evaluate.metrics make {', '.join(evaluated)}; evaluate it too, or choose another.",
         ),
         (images <= most, f"steps make {images:,} images to be shown; an int32 counts to {most:,}. Lower it."),
     ]

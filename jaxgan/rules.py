@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from jaxgan import data, parallel
 from jaxgan.alternation import PLAYERS
 from jaxgan.augment import OPERATIONS, POLICIES, make_augment
+from jaxgan.evaluation.figures import FIGURES, names_of
 from jaxgan.losses import LOSSES
 from jaxgan.models import dcgan, resnet, stylegan2
 from jaxgan.models.families import FAMILIES
@@ -69,6 +70,7 @@ SIZE = Rule(
 )
 COUNTS = Rule(tuple, lambda value: all(type(v) is int and v >= 1 for v in value), "a tuple of integers >= 1")
 MEASURES = ("distance/sliced_wasserstein",)  # what `observation.measure` returns
+FIGURE_NAMES = tuple(f"evaluation/{name}" for asked in FIGURES for name in names_of(asked))
 ROWS = 16  # classes that a grid of samples shows when the config names none
 
 OPTIMIZER = {
@@ -196,9 +198,22 @@ RULES: dict[str, Rule] = {
     "sample.labels": Rule(
         tuple, lambda value: all(type(v) is int and v >= 0 for v in value), "a tuple of labels >= 0"
     ),
+    "evaluate.every": number(0.0),
+    "evaluate.metrics": Rule(
+        tuple,
+        lambda value: len(value) > 0 and all(name in FIGURES for name in value),
+        f"a tuple of some of {', '.join(FIGURES)}",
+    ),
+    "evaluate.samples": integer(2),
+    "evaluate.reference": integer(0),
+    "evaluate.features": ANY_TEXT,
+    "evaluate.weights": ANY_TEXT,
+    "evaluate.resize": ANY_TEXT,
+    "evaluate.seed": integer(0, 2**31 - 1),
+    "evaluate.batch": integer(0),
     "checkpoint.every": integer(1),
     "checkpoint.keep": integer(1),
-    "checkpoint.best_metric": one_of("", *MEASURES),
+    "checkpoint.best_metric": one_of("", *MEASURES, *FIGURE_NAMES),
     "checkpoint.best_mode": one_of("min", "max"),
 }
 
@@ -222,5 +237,6 @@ FREE = (
     "parallel.",
     "log.",
     "sample.",
+    "evaluate.",
     "checkpoint.",
 )

@@ -13,10 +13,11 @@ from jaxgan import alternation, build, data, parallel, records, report, steps
 from jaxgan import config as configs
 from jaxgan.checkpoints import Checkpoints, Restored
 from jaxgan.config import Config
+from jaxgan.evaluation.evaluator import Evaluator
 from jaxgan.interrupts import Interrupts
 from jaxgan.models.families import FAMILIES
-from jaxgan.observation import Album, Watch, measure
-from jaxgan.rules import ROWS
+from jaxgan.observation import Album, Watch, evaluate, measure
+from jaxgan.rules import FIGURE_NAMES, ROWS
 from jaxgan.sampling import Sampler, make_sampler
 from jaxgan.state import GANState
 
@@ -32,6 +33,7 @@ class Setup(NamedTuple):
       key: the run's PRNG key, on every device.
       init: () -> the state before the first step.
       sampler: a state -> images of its averaged generator, drawn on this process's first device.
+      evaluator: measures them, or None.
     """
 
     source: data.Source
@@ -41,6 +43,7 @@ class Setup(NamedTuple):
     key: jax.Array
     init: Callable[[], GANState]
     sampler: Callable[[GANState], Sampler]
+    evaluator: Evaluator | None
 
 
 class Run(NamedTuple):
@@ -106,7 +109,8 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
     except ValueError as error:  # networks know best what they can be
         raise configs.ConfigError(f"The networks cannot be built for {source.name}: {error}") from error
     sampler = _sampler_of(config, game, source.classes)
-    return Setup(source, game, runner, stream, key, partial(init, key), sampler)
+    evaluator = build.make_evaluator(config, source, progress=True)
+    return Setup(source, game, runner, stream, key, partial(init, key), sampler, evaluator)
 
 
 def train(
@@ -160,20 +164,21 @@ def train(
                 state, metrics = setup.runner.run(state, resident, next(chunks), setup.key)
                 step += config.parallel.steps_per_call
                 stop = interrupts.agreed()
-                due = {
-                    name
-                    for name in ("log", "sample", "checkpoint")
-                    if stop or step == config.steps or step % config[name].every == 0
-                }
+                due = _due(config, step, stopping=bool(stop))
                 watch.see(step, metrics, settle=bool(due))
                 if "log" in due:
                     watch.write(step)
                 if "sample" in due and primary:
                     album.add(step, setup.sampler(state))
+                measured = dict[str, float]()
+                if "evaluate" in due and setup.evaluator:
+                    place = workdir if primary else None
+                    measured |= evaluate(setup.evaluator, state, setup.sampler(state), directory=place)
                 if "checkpoint" in due:
-                    measured = measure(setup.sampler(state), setup.source, seed=config.seed)
-                    log.write(step, measured)
+                    measured |= measure(setup.sampler(state), setup.source, seed=config.seed)
                     checkpoints.save(step, state, record=record, metrics=measured)
+                if measured:
+                    log.write(step, measured)
         if primary:
             album.finish()
     return Run(config, jax.device_get(state), setup.sampler(state), setup.game, record, stop)
@@ -240,6 +245,22 @@ def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> C
     )
     # By way of the host, so that each process of a run can draw by itself.
     return lambda state: sampler(jax.device_get(state.ema))
+
+
+def _due(config: Config, step: int, *, stopping: bool) -> set[str]:
+    """What is to be done after a step: on a signal all but evaluations, which take long."""
+    last = step == config.steps
+    due = {
+        name for name in ("log", "sample", "checkpoint") if stopping or last or step % config[name].every == 0
+    }
+    if config.evaluate.every and not stopping:
+        images = config.batch_size * alternation.batches_per_step(build.make_alternation(config))
+        steps_between = config.evaluate.every * 1000 / images
+        before = step - config.parallel.steps_per_call
+        rated = "checkpoint" in due and config.checkpoint.best_metric in FIGURE_NAMES
+        if last or rated or step // steps_between > before // steps_between:
+            due.add("evaluate")
+    return due
 
 
 def _target(setup: Setup) -> GANState:

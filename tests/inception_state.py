@@ -1,4 +1,4 @@
-"""Weights that both sides of Inception's parity draw: benchmarks/agreement_inception.py, test_inception.py."""
+"""Weights that both sides of Inception's parity draw: for a benchmark and a test."""
 
 import zlib
 

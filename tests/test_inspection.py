@@ -7,6 +7,7 @@ import PIL.Image
 import pytest
 
 from jaxgan import cli, data
+from jaxgan.cli import sets
 from jaxgan.data import inspection
 from jaxgan.data.opening import Options
 
@@ -112,13 +113,13 @@ def test_check_prints_and_draws(folder, tmp_path, monkeypatch, capsys):
 
 
 def test_check_says_which_networks_fit():
-    convolutional, transformer, perceptron = cli.networks((32, 32, 3))
+    convolutional, transformer, perceptron = sets.networks((32, 32, 3))
     assert convolutional.startswith(
         "dcgan, resnet, stylegan2, r3gan, recurrent, coupled: yes, 3 doublings from 4x4"
     )
     assert transformer == "vit: yes, with model.vit.patch=2 or 4 or 8 or 16" and perceptron == "mlp: yes"
-    assert cli.networks((6, 4, 3))[0].endswith("coupled: yes, 1 doubling from 3x2 (model.smallest=2)")
-    assert "no: 15x16 is not an even size" in cli.networks((15, 16, 1))[0]
+    assert sets.networks((6, 4, 3))[0].endswith("coupled: yes, 1 doubling from 3x2 (model.smallest=2)")
+    assert "no: 15x16 is not an even size" in sets.networks((15, 16, 1))[0]
 
 
 def test_prepare_converts_once(folder, tmp_path, capsys):
@@ -181,6 +182,6 @@ def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "open_with", stop)
+    monkeypatch.setattr(sets, "open_with", stop)
     assert run("data", "prepare", "tfds:digits") == 130
     assert "the same command goes on" in capsys.readouterr().err

@@ -20,6 +20,7 @@ class Extractor(NamedTuple):
       variables: arrays, given to the functions, so that they are not constants of compiled programs.
       apply: pure: (variables, images [B,H,W,C] float32 in [0, 255]) -> features [B,D] float32.
       logits: the same -> [B,K] of the network's own classes, where it has some.
+      classes: names of those, where they are the data's.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Extractor(NamedTuple):
     variables: Any
     apply: Function
     logits: Function | None = None
+    classes: tuple[str, ...] = ()
 
 
 def as_colour(images: jax.Array) -> jax.Array:

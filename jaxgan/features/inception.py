@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,6 @@ PUBLISHED = Published(
     95_628_359,
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
 )
-ProtocolName = Literal["tf1", "clean", "pytorch-fid"]
 
 
 class Protocol(NamedTuple):
@@ -38,7 +37,7 @@ class Protocol(NamedTuple):
     scale: float
 
 
-PROTOCOLS: dict[ProtocolName, Protocol] = {
+PROTOCOLS: dict[str, Protocol] = {
     "tf1": Protocol("TensorFlow 1's bilinear, (p - 128) / 128", "tf1", 128.0, 128.0),
     "clean": Protocol("clean, Pillow's bicubic, (p - 128) / 128", "clean", 128.0, 128.0),
     "pytorch-fid": Protocol("PyTorch's bilinear, 2 p / 255 - 1", "torch", 127.5, 127.5),
@@ -49,7 +48,7 @@ def inception(
     size: int = 2048,
     path: AnyPath | None = None,
     *,
-    resize: ProtocolName = "tf1",
+    resize: str = "tf1",
     biased: bool = False,
     dtype: Any = jnp.float32,
 ) -> Extractor:

@@ -1,0 +1,10 @@
+"""What several commands take."""
+
+import argparse
+
+
+def count(text: str) -> int:
+    """An integer from 1."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected an integer from 1, got {text!r}")
+    return int(text)

@@ -1,0 +1,140 @@
+"""Runs, and images of anyone, measured and set side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from jaxgan import build, data, observation, pictures, training
+from jaxgan.checkpoints import CheckpointError, Checkpoints
+from jaxgan.evaluation import results
+from jaxgan.evaluation.evaluator import Evaluator, Request
+from jaxgan.evaluation.results import FOLDER, Result, ResultError
+from jaxgan.evaluation.sets import of_source
+
+
+def evaluate_run(
+    directory: str | Path,
+    request: Request,
+    *,
+    steps: Sequence[int] = (),
+    reference: data.Source | None = None,
+    split: str = "",
+    truncation: float = 1.0,
+    intervals: bool = True,
+    progress: bool = False,
+) -> dict[Path, Result]:
+    """Measures what a run's averaged generator draws, and writes results into its directory.
+
+    Args:
+      directory: the run's.
+      request: what to measure.
+      steps: saved ones; none is the newest sound one.
+      reference: the real images; by default those that it was trained on.
+      split: of these, another than it was trained on.
+      truncation: of a style-based generator.
+      intervals: make those that take long too.
+      progress: show bars on stderr.
+
+    Returns:
+      Results by the file that each was written to.
+
+    Raises:
+      FileNotFoundError, CheckpointError, ConfigError: of the run.
+      EvaluationError, DataError, WeightsError: what cannot be measured.
+    """
+    run = training.open_run(directory, step=steps[0] if steps else None)
+    config = ConfigDict(run.config.to_dict())
+    config.data.split = split or config.data.split
+    evaluator = Evaluator(
+        request,
+        reference or build.open_source(config, progress=progress),
+        crop=tuple(config.data.random_crop) or None,
+        labelled=config.model.conditional,
+        progress=progress,
+    )
+    written = {}
+    for step in steps or [int(run.state.step)]:
+        run = run if step == int(run.state.step) else training.open_run(directory, step=step)
+        about = observation.about(run.state) | {"run": str(directory)}
+        fakes = evaluator.samples(run.sampler, about=about, truncation=truncation)
+        result = evaluator.measure(fakes, intervals=intervals)
+        written[results.save(result, Path(directory) / FOLDER)] = result
+    if len(written) > 1:
+        _draw_curves(written)
+    return written
+
+
+def evaluate_images(
+    images: data.Source,
+    reference: data.Source,
+    request: Request,
+    *,
+    intervals: bool = True,
+    progress: bool = False,
+) -> Result:
+    """Measures a set of images: all of them, whatever `request.samples` says.
+
+    Raises:
+      EvaluationError, DataError, WeightsError: what cannot be measured.
+    """
+    evaluator = Evaluator(request, reference, progress=progress)
+    return evaluator.measure(of_source(images), intervals=intervals)
+
+
+def saved_steps(directory: str | Path) -> list[int]:
+    """Of a run, ascending."""
+    with Checkpoints(Path(directory) / "checkpoints") as checkpoints:
+        found = checkpoints.steps()
+    if not found:
+        raise CheckpointError(f"{directory} holds no checkpoint; train a run there first.")
+    return found
+
+
+def is_run(target: str | Path) -> bool:
+    """A directory with checkpoints in it."""
+    return (Path(target) / "checkpoints").is_dir()
+
+
+def open_images(spec: str, *, split: str = "train", size: Sequence[int] = ()) -> data.Source:
+    """A source, or a folder or archive by its path alone; files are read as they are, not converted.
+
+    Raises:
+      DataError: it cannot be used.
+    """
+    known = spec.partition(":")[0] in data.SCHEMES
+    layout = data.Layout(size=(size[0], size[1]) if size else ())
+    return data.open_source(spec if known else f"folder:{spec}", split=split, layout=layout, prepare=False)
+
+
+def compare(targets: Sequence[str | Path]) -> str:
+    """A table of results, each a run's newest or a file's.
+
+    Raises:
+      ResultError: there are none, or they were not made alike.
+    """
+    found = {str(target): results.read(_newest(Path(target))) for target in targets}
+    if len(found) < 2:
+        raise ResultError("Give two or more different runs, or files of results, to compare.")
+    results.check_comparable(found)
+    return results.table(found)
+
+
+def _newest(target: Path) -> Path:
+    """Of a run the newest step's result that was written last."""
+    if target.is_file():
+        return target
+    found = sorted(
+        target.glob(f"{FOLDER}/step_*.json"), key=lambda file: (file.name[:14], file.stat().st_mtime)
+    )
+    if not found:
+        raise ResultError(f"{target} holds no results; run `jaxgan evaluate {target}` first.")
+    return found[-1]
+
+
+def _draw_curves(written: Mapping[Path, Result]) -> None:
+    """Figures over the steps of a run, as a picture beside its results."""
+    samples = [result.protocol["samples"] for result in written.values()]
+    figures = [{name: figure.value for name, figure in result.figures.items()} for result in written.values()]
+    lines = [{"step": s["step"], "kimg": s["kimg"]} | f for s, f in zip(samples, figures, strict=True)]
+    pictures.curves(lines, next(iter(written)).parent / "curves.png")

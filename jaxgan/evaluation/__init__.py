@@ -1,0 +1,1 @@
+"""Sets of images measured against each other, by figures that say how they were made."""

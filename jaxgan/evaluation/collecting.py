@@ -1,0 +1,158 @@
+"""Features of a set of images, made in one compiled pipeline over all devices, and kept for the next time."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from platformdirs import user_cache_path
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from jaxgan.evaluation.sets import ImageSet
+from jaxgan.features.extractors import Extractor
+from jaxgan.files import whole
+
+BATCH = 50  # images a device at a time
+KEPT = 4 * 2**30  # bytes of features in the user's cache folder, beyond which the oldest go
+
+
+class Features(NamedTuple):
+    """What a network makes of a set of images.
+
+    Attributes:
+      features: float32 [N,D].
+      logits: float32 [N,K] of the network's own classes, or None.
+      labels: int32 [N] of the set, or None.
+    """
+
+    features: np.ndarray
+    logits: np.ndarray | None
+    labels: np.ndarray | None
+
+
+def collect(
+    images: ImageSet,
+    extractor: Extractor,
+    *,
+    batch: int = 0,
+    devices: Sequence[jax.Device] | None = None,
+    progress: str = "",
+) -> Features:
+    """Makes the images' features, or finds them kept from an earlier time.
+
+    Args:
+      images: the set.
+      extractor: of the features.
+      batch: images at a time, over all devices; 0 is 50 for each.
+      devices: that share the work: by default all, of all processes, which then must all call this.
+      progress: what a bar on stderr says; "" shows none.
+    """
+    path = _place(images, extractor)
+    arrays = _load(path) if path else None
+    if arrays is None:
+        arrays = _compute(images, extractor, batch, tuple(devices or jax.devices()), progress)
+        if path:
+            _keep(path, arrays)
+    return Features(arrays["features"], arrays.get("logits"), images.labels)
+
+
+def _compute(
+    images: ImageSet, extractor: Extractor, batch: int, devices: tuple[jax.Device, ...], progress: str
+) -> dict[str, np.ndarray]:
+    from tqdm import tqdm
+
+    mesh = Mesh(np.array(devices), ("data",))
+    batch = -(-(batch or BATCH * len(devices)) // len(devices)) * len(devices)
+    batch = min(batch, -(-images.length // len(devices)) * len(devices))
+    replicated, split = NamedSharding(mesh, P()), NamedSharding(mesh, P("data"))
+    run = _pipeline(images.pixels, extractor.apply, extractor.logits, replicated)
+    variables, weights = _place_on(replicated, (dict(images.variables), extractor.variables))
+    parts: list[dict[str, np.ndarray]] = []
+    hidden = not (progress and sys.stderr.isatty())
+    with tqdm(total=images.length, desc=progress, unit=" images", disable=hidden) as bar:
+        ahead = None  # the next batch is on its way while this one is fetched
+        for start in range(0, images.length, batch):
+            # The last one is filled up: one compilation.
+            indices = np.resize(np.arange(start, min(start + batch, images.length)), batch)
+            following = run(variables, weights, _place_on(split, images.inputs(indices)))
+            if ahead is not None:
+                parts.append(jax.device_get(ahead))
+                bar.update(batch)
+            ahead = following
+        parts.append(jax.device_get(ahead))
+        bar.update(images.length - bar.n)
+    return {name: np.concatenate([part[name] for part in parts])[: images.length] for name in parts[0]}
+
+
+@lru_cache(maxsize=8)
+def _pipeline(
+    pixels: Callable[..., jax.Array],
+    apply: Callable[..., jax.Array],
+    logits: Callable[..., jax.Array] | None,
+    replicated: NamedSharding,
+) -> Callable[..., dict[str, jax.Array]]:
+    """(variables, weights, inputs) -> features, and logits; compiled once for all variables."""
+
+    @partial(jax.jit, out_shardings=replicated)
+    def run(variables: dict[str, Any], weights: Any, inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        images = pixels(**variables, **inputs)
+        images = images.astype(jnp.float32) * (255.0 / jnp.iinfo(images.dtype).max)
+        made = {"features": apply(weights, images)}
+        return made if logits is None else made | {"logits": logits(weights, images)}
+
+    return run
+
+
+def _place_on(sharding: NamedSharding, tree: Any) -> Any:
+    def place(leaf: Any) -> jax.Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(place(jax.random.key_data(leaf)))
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(place, tree)
+
+
+# What is kept
+
+
+def _place(images: ImageSet, extractor: Extractor) -> Path | None:
+    if not images.fingerprint:
+        return None
+    said = [images.fingerprint, extractor.name, extractor.digest, extractor.resize, jax.default_backend()]
+    name = hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    return user_cache_path("jaxgan") / "features" / f"{name}.safetensors"
+
+
+def _load(path: Path) -> dict[str, np.ndarray] | None:
+    try:
+        arrays = load_file(path)
+        os.utime(path)
+    except (OSError, SafetensorError):  # none, or one that is damaged: they are made anew
+        return None
+    return arrays
+
+
+def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes features where they are found next time; features that cannot be kept are no error."""
+    try:
+        with whole(path) as temporary:
+            save_file(arrays, temporary)
+        files = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+        total = sum(file.stat().st_size for file in files)
+        for file in files[:-1]:
+            if total > KEPT:
+                total -= file.stat().st_size
+                file.unlink()
+    except OSError as error:
+        print(f"Features are not kept for the next time: {error}", file=sys.stderr)

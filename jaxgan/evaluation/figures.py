@@ -1,0 +1,201 @@
+"""Figures by name: what each is made of, and how."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cached_property, reduce
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxgan import metrics
+from jaxgan.data import to_float
+from jaxgan.evaluation.collecting import Features
+from jaxgan.evaluation.sets import ImageSet
+from jaxgan.metrics import Interval, Moments
+
+NORMAL = 1.96  # standard errors on each side of a mean that make its interval of 95 %
+PARTS = 20  # of the samples, each left out once for an interval of a Frechet distance
+SUBSET = 1000  # images of a subset of the kernel distance; of fewer images all are compared at once
+LOOKED_AT = 8192  # images that figures of pixels are made of: Karras et al. 2018, section 5
+NEAREST = {"precision": 3, "density": 5}  # k, as the papers have it: Kynkaanniemi 2019, Naeem 2020
+
+
+class Comparison:
+    """Two sets with their features, and what several figures are made of, each made once.
+
+    Attributes:
+      fakes, reals: what a network makes of the sets.
+      fake_images, real_images: the sets.
+      intervals: make those that take long too.
+      seed: of subsets and projections.
+    """
+
+    def __init__(
+        self,
+        fakes: Features,
+        reals: Features,
+        fake_images: ImageSet,
+        real_images: ImageSet,
+        *,
+        intervals: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.fakes, self.reals = fakes, reals
+        self.fake_images, self.real_images = fake_images, real_images
+        self.intervals, self.seed = intervals, seed
+
+    @cached_property
+    def reference(self) -> Moments:
+        """Of the reals."""
+        return Moments.of(self.reals.features)
+
+    @cached_property
+    def manifolds(self) -> tuple[metrics.Manifold, metrics.Manifold]:
+        """Of reals and of fakes, for every k that is used."""
+        k = max(NEAREST.values())
+        real, fake = (
+            metrics.manifold(x.features, k=k, arithmetic=np.float32) for x in (self.reals, self.fakes)
+        )
+        return real, fake
+
+
+class Figure(NamedTuple):
+    """How a figure is made.
+
+    Attributes:
+      of: a comparison -> values with their intervals, by name.
+      meaning: of its values, and which are good.
+      needs: `labels` of both sets, `logits` of the network, or that they are of the `classes` of the data.
+      names: of its values, where they are not its own.
+    """
+
+    of: Callable[[Comparison], Mapping[str, Interval]]
+    meaning: str
+    needs: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def _given(array: np.ndarray | None) -> np.ndarray:
+    """What a figure's needs have made sure of."""
+    assert array is not None
+    return array
+
+
+def _plain(value: float) -> Interval:
+    return Interval(value, math.nan, math.nan)
+
+
+def _around(value: float, error: float) -> Interval:
+    return Interval(value, value - NORMAL * error, value + NORMAL * error)
+
+
+def _fid(of: Comparison) -> Mapping[str, Interval]:
+    if not of.intervals:
+        return {"fid": _plain(metrics.frechet_distance(Moments.of(of.fakes.features), of.reference))}
+
+    def distance(parts: list[Moments]) -> float:
+        return metrics.frechet_distance(reduce(Moments.merge, parts), of.reference)
+
+    parts = metrics.cut(of.fakes.features, min(PARTS, len(of.fakes.features) // 2), seed=of.seed)
+    return {"fid": metrics.jackknife(distance, [Moments.of(part) for part in parts])}
+
+
+def _fid_infinity(of: Comparison) -> Mapping[str, Interval]:
+    found = metrics.frechet_at_infinity(of.fakes.features, of.reference, seed=of.seed)
+    return {"fid_infinity": _around(found.value, found.error)}
+
+
+def _intra_fid(of: Comparison) -> Mapping[str, Interval]:
+    moments = [metrics.class_moments(x.features, _given(x.labels)) for x in (of.fakes, of.reals)]
+    found = metrics.frechet_by_class(*moments)
+    named = {f"intra_fid/{label}": _plain(value) for label, value in found.of_class.items()}
+    return {"intra_fid": _plain(found.mean)} | named
+
+
+def _kid(of: Comparison) -> Mapping[str, Interval]:
+    sets = of.fakes.features, of.reals.features
+    if min(map(len, sets)) <= SUBSET:
+        return {"kid": _plain(metrics.kernel_distance_of_all(*sets))}
+    found = metrics.kernel_distance(*sets, size=SUBSET)
+    return {"kid": _around(found.value, found.error)}
+
+
+def _cmmd(of: Comparison) -> Mapping[str, Interval]:
+    return {"cmmd": _plain(metrics.cmmd(of.fakes.features, of.reals.features))}
+
+
+def _inception_score(of: Comparison) -> Mapping[str, Interval]:
+    found = metrics.inception_score(_given(of.fakes.logits))
+    return {"inception_score": _around(found.value, found.deviation / math.sqrt(10))}
+
+
+def _share(seed: int, values: np.ndarray) -> Interval:
+    return metrics.bootstrap(np.mean, values, seed=seed)
+
+
+def _precision(of: Comparison) -> Mapping[str, Interval]:
+    found = metrics.overlap(*of.manifolds, k=NEAREST["precision"], arithmetic=np.float32)
+    return {"precision": _share(of.seed, found.precise), "recall": _share(of.seed, found.recalled)}
+
+
+def _density(of: Comparison) -> Mapping[str, Interval]:
+    k = NEAREST["density"]
+    found = metrics.overlap(*of.manifolds, k=k, arithmetic=np.float32)
+    return {"density": _share(of.seed, found.holders / k), "coverage": _share(of.seed, found.covered)}
+
+
+def _accuracy(of: Comparison) -> Mapping[str, Interval]:
+    right = np.argmax(_given(of.fakes.logits), axis=1) == of.fakes.labels
+    return {"accuracy": _share(of.seed, right)}
+
+
+def _sliced_wasserstein(of: Comparison) -> Mapping[str, Interval]:
+    count = min(LOOKED_AT, of.fake_images.length, of.real_images.length)
+    sets = (
+        to_float(images.look(np.linspace(0, images.length - 1, count).astype(int)))
+        for images in (of.fake_images, of.real_images)
+    )
+    distance = jax.jit(metrics.sliced_wasserstein)(jax.random.key(of.seed), *sets)
+    return {"sliced_wasserstein": _plain(float(distance))}
+
+
+def _copies(of: Comparison) -> Mapping[str, Interval]:
+    found = metrics.memorisation(of.fakes.features, of.reals.features, arithmetic=np.float32)
+    return {"nearer": _plain(found.nearer), "copied": _plain(found.copied())}
+
+
+FIGURES: dict[str, Figure] = {
+    "fid": Figure(_fid, "Frechet distance of features; lower is better"),
+    "fid_infinity": Figure(_fid_infinity, "the same, extrapolated to endless samples"),
+    "intra_fid": Figure(_intra_fid, "the same by class, and their mean", needs=("labels",)),
+    "kid": Figure(_kid, "kernel distance, unbiased; lower is better"),
+    "cmmd": Figure(_cmmd, "kernel distance of whole distributions; lower is better"),
+    "is": Figure(
+        _inception_score, "Inception Score; higher is better", needs=("logits",), names=("inception_score",)
+    ),
+    "pr": Figure(
+        _precision, "precision and recall in [0, 1]; higher is better", names=("precision", "recall")
+    ),
+    "dc": Figure(
+        _density, "density from 0, coverage in [0, 1]; higher is better", names=("density", "coverage")
+    ),
+    "copies": Figure(
+        _copies,
+        "nearer: chance to be nearer to a real image than a real one is, 0.5; copied: share of copies, 0.01",
+        names=("nearer", "copied"),
+    ),
+    "accuracy": Figure(
+        _accuracy, "share of samples that show the class asked for", needs=("labels", "classes")
+    ),
+    "swd": Figure(
+        _sliced_wasserstein,
+        "sliced Wasserstein distance of pixels; lower is better",
+        names=("sliced_wasserstein",),
+    ),
+}
+
+
+def names_of(asked: str) -> tuple[str, ...]:
+    """Of the values of a figure; further ones, as of classes, begin with one of them and a slash."""
+    return FIGURES[asked].names or (asked,)

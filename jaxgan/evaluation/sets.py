@@ -1,0 +1,125 @@
+"""Sets of images that can be measured: a source's, or those that a generator draws."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxgan.data import DataError, Source, centre_crop
+from jaxgan.sampling import Sampler, sample_key
+
+
+class ImageSet(NamedTuple):
+    """N images by their indices, made on the devices where that is possible.
+
+    Attributes:
+      length: N.
+      inputs: indices int [B], each in [0, N) -> arrays [B,...] of the host, by name, that `pixels` takes.
+      pixels: (**variables, **inputs) -> images [B,H,W,C], uint8 or uint16; pure.
+      variables: arrays that `pixels` takes, the same for all images.
+      labels: int32 [N], or None.
+      about: what the set is, in words and numbers, for those who read its figures.
+      fingerprint: changes with the images; "" where their features are not worth keeping.
+    """
+
+    length: int
+    inputs: Callable[[np.ndarray], dict[str, np.ndarray]]
+    pixels: Callable[..., jax.Array]
+    variables: Mapping[str, Any]
+    labels: np.ndarray | None
+    about: dict[str, Any]
+    fingerprint: str = ""
+
+    def look(self, indices: np.ndarray) -> np.ndarray:
+        """The images at indices [M]: [M,H,W,C]."""
+        return np.asarray(self.pixels(**self.variables, **self.inputs(np.asarray(indices))))
+
+
+def of_source(
+    source: Source,
+    count: int = 0,
+    *,
+    crop: tuple[int, int] | None = None,
+    labelled: bool = True,
+    seed: int = 0,
+) -> ImageSet:
+    """A source's images, all or a part of them drawn at random.
+
+    Args:
+      source: the images.
+      count: how many; 0 is all.
+      crop: (H, W) of their middles, where that is what a generator was shown parts of.
+      labelled: say their labels, where there are some.
+      seed: of the part.
+
+    Raises:
+      DataError: the source has fewer.
+    """
+    if not 0 <= count <= len(source):
+        raise DataError(f"{count} images are asked for, and {source.name} has {len(source)}; ask for fewer.")
+    count = count or len(source)
+    whole = count == len(source)
+    chosen = np.arange(count)
+    if not whole:
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(source))[:count])
+
+    def inputs(indices: np.ndarray) -> dict[str, np.ndarray]:
+        images = source.gather(chosen[indices])["image"]
+        return {"images": images if crop is None else centre_crop(images, crop)}
+
+    about = {"source": source.name, "fingerprint": source.fingerprint, "count": count}
+    about |= {"of": len(source)} | ({} if whole else {"seed": seed}) | ({"crop": crop} if crop else {})
+    labels = source.gather(chosen)["label"] if labelled and source.classes else None
+    fingerprint = f"{source.fingerprint} {crop} {count} {None if whole else seed}"
+    return ImageSet(count, inputs, _as_they_are, {}, labels, about, fingerprint)
+
+
+def _as_they_are(images: jax.Array) -> jax.Array:
+    return images
+
+
+def of_sampler(
+    sampler: Sampler,
+    count: int,
+    *,
+    labels: np.ndarray | None = None,
+    seed: int = 0,
+    truncation: float = 1.0,
+    about: Mapping[str, Any] | None = None,
+) -> ImageSet:
+    """Images that a generator draws: those of `sampler.draw` with the same seed and labels.
+
+    Args:
+      sampler: of the generator.
+      count: how many.
+      labels: int [M] of the images to compare with, for a conditional generator: the samples have each
+        class in the same share, in an order of their own; None: all in the same.
+      seed: of latents, and of the labels' order.
+      truncation: see `Sampler.draw`.
+      about: what else is to be said of the generator.
+
+    Raises:
+      ValueError: labels that the generator does not know.
+    """
+    variables = {
+        "variables": sampler.variables,
+        "key": sample_key(seed),
+        "truncation": np.float32(truncation),
+    }
+    told, said = None, {**(about or {}), "count": count, "seed": seed, "truncation": truncation}
+    if sampler.classes:
+        said["labels"] = "all as often" if labels is None else "as often as in the reference"
+        labels = np.arange(len(sampler.classes)) if labels is None else labels
+        if labels.max() >= len(sampler.classes):
+            raise ValueError(
+                f"The reference has labels up to {labels.max()}, and the generator {len(sampler.classes)} "
+                "classes; compare it with images of the classes that it was trained on."
+            )
+        told = np.resize(np.random.default_rng(seed).permutation(labels), count).astype(np.int32)
+
+    def inputs(indices: np.ndarray) -> dict[str, np.ndarray]:
+        given = {"index": indices.astype(np.int32)}
+        return given if told is None else given | {"labels": told[indices]}
+
+    return ImageSet(count, inputs, sampler.images, variables, told, said)
