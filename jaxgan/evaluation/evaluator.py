@@ -79,7 +79,7 @@ class Evaluator:
         self._check(labelled=self.reals.labels is not None)
 
     def samples(self, sampler: Sampler, *, about: Mapping[str, Any], truncation: float = 1.0) -> ImageSet:
-        """The images of a sampler that are measured; an EvaluationError where it does not fit the reference."""
+        """The images of a sampler that are measured; an EvaluationError where it does not fit."""
         try:
             return of_sampler(
                 sampler,
