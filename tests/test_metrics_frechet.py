@@ -121,12 +121,11 @@ def test_a_collapsed_generator_has_a_distance():
 
 def test_extrapolation_takes_away_what_few_samples_add():
     features, exact = normal(0, 2000, 48), Moments(10**9, np.zeros(48), np.eye(48) * (10**9 - 1))
-    shifted = features + 0.25  # at 48 / 16
-    biased = frechet_distance(Moments.of(shifted), exact) - 3
-    found = frechet_at_infinity(shifted, exact)
-    assert biased > 0.25 and abs(found.value - 3) < 0.3 * biased
-    assert 0 < found.error < 0.2 * biased
-    assert frechet_at_infinity(shifted, exact, seed=1) != found == frechet_at_infinity(shifted, exact)
+    biased = frechet_distance(Moments.of(features), exact)
+    found = frechet_at_infinity(features, exact)  # of a set from the same distribution: 0
+    assert biased > 0.25 and abs(found.value) < 0.2 * biased
+    assert 0 < found.error < 0.1 * biased
+    assert frechet_at_infinity(features, exact, seed=1) != found == frechet_at_infinity(features, exact)
 
 
 def test_classes_are_compared_each_with_its_own():
@@ -191,7 +190,7 @@ def test_moments_of_other_networks_or_of_one_image_are_refused():
 
 def test_lines_and_classes_that_cannot_be_are_refused():
     features, labels = normal(0, 30, 3), np.repeat([0, 1, 2], 10)
-    for options in ({"points": 2}, {"smallest": 30}, {"smallest": 1}):
+    for options in ({"points": 2}, {"smallest": 1}):
         with pytest.raises(ValueError, match="make no line"):
             frechet_at_infinity(features, Moments.of(features), **options)
     with pytest.raises(ValueError, match=r"Labels are integers \[30\]"):

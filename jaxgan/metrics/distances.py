@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 PATCH = 7  # pixels a side
 COARSEST = 16  # pixels of the smallest level's shorter side
-IMAGES, DIRECTIONS = 64, 8  # taken at a time, so that memory is bounded
+IMAGES = 64  # of which a pyramid is held at a time
 BINOMIAL = (0.0625, 0.25, 0.375, 0.25, 0.0625)  # Burt & Adelson's low-pass filter with a of 3/8
 
 
@@ -45,8 +46,8 @@ def sliced_wasserstein(
 
 
 def patch_wasserstein(
-    key: jax.Array, first: jax.Array, second: jax.Array, *, patches: int = 128, projections: int = 512
-) -> jax.Array:
+    key: jax.Array, first: np.ndarray, second: np.ndarray, *, patches: int = 128, projections: int = 512
+) -> np.ndarray:
     """Sliced Wasserstein distances of patches, for each level of a Laplacian pyramid.
 
     Fine levels compare sharpness and noise, coarse ones what is on the images. Patches of 7x7 pixels are
@@ -60,7 +61,7 @@ def patch_wasserstein(
       projections: how many directions.
 
     Returns:
-      [L] float32, from the finest level to the coarsest, whose shorter side has 16 to 31 pixels. Papers'
+      [L] float64, from the finest level to the coarsest, whose shorter side has 16 to 31 pixels. Papers'
       single figure is their mean.
 
     Raises:
@@ -79,24 +80,25 @@ def patch_wasserstein(
     for level in range(levels):
         places, directions = jax.random.split(jax.random.fold_in(key, level))
         a, b = (  # at the same places of both, so that a set is at no distance from itself
-            _patches(places, images, level=level, levels=levels, patches=patches)
+            np.asarray(_patches(places, images, level=level, levels=levels, patches=patches))
             for images in (first, second)
         )
-        distances.append(_earth_mover(directions, a, b, projections=projections))
-    return jnp.stack(distances)
+        drawn = jax.random.normal(directions, (projections, a.shape[1]))
+        distances.append(_earth_mover(a, b, np.asarray(drawn)))
+    return np.array(distances)
 
 
-@partial(jax.jit, static_argnames="projections")
-def _earth_mover(key: jax.Array, first: jax.Array, second: jax.Array, *, projections: int) -> jax.Array:
-    """[n,d] each: the mean over directions of the 1-Wasserstein distance."""
-    directions = jax.random.normal(key, (projections, first.shape[1]), first.dtype)
-    directions /= jnp.linalg.norm(directions, axis=1, keepdims=True)
+def _earth_mover(first: np.ndarray, second: np.ndarray, directions: np.ndarray) -> float:
+    """The mean over directions of the 1-Wasserstein distance: [n,d] each, directions [p,d] of any length.
 
-    def distance(direction: jax.Array) -> jax.Array:
-        a, b = (jnp.sort(jnp.matmul(x, direction, precision="highest")) for x in (first, second))
-        return jnp.mean(jnp.abs(a - b))
-
-    return jnp.mean(lax.map(distance, directions, batch_size=DIRECTIONS))
+    Nearly all of its time goes into sorting, in which NumPy is some 60 times as fast as XLA on CPUs.
+    """
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    found = []
+    for direction in directions:
+        a, b = (np.sort(x @ direction) for x in (first, second))
+        found.append(np.mean(np.abs(a - b), dtype=np.float64))
+    return float(np.mean(found))
 
 
 @partial(jax.jit, static_argnames=("level", "levels", "patches"))

@@ -67,17 +67,17 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
 
 def frechet_at_infinity(
-    features: np.ndarray, reference: Moments, *, points: int = 15, smallest: int = 0, seed: int = 0
+    features: np.ndarray, reference: Moments, *, points: int = 15, smallest: int = 5000, seed: int = 0
 ) -> Extrapolation:
     """The Frechet distance that infinitely many samples would have: FID-infinity.
 
     The distance is linear in 1/N for N well above D. A line is fitted through those of subsets.
 
     Args:
-      features: [N,D], float; fewer than 10 D of them leave the line bent.
+      features: [N,D], float; below 5 D samples the law is bent, and the line ends too low.
       reference: what they are compared with, which has a bias of its own if it is of few samples.
       points: how many subsets, 3 or more, of sizes evenly spaced up to N.
-      smallest: the size of the smallest, 2 or more; 0 for N / 10, as 5,000 of 50,000.
+      smallest: the size of the smallest, 2 or more; half of N where that is less.
       seed: draws the subsets.
 
     Raises:
@@ -86,8 +86,8 @@ def frechet_at_infinity(
     Source: Chong & Forsyth 2020, section 3. Their samples are of quasi-random latents; here as given.
     """
     check_features(features)
-    smallest = smallest or len(features) // 10
-    if points < 3 or not 2 <= smallest < len(features):
+    smallest = min(smallest, len(features) // 2)
+    if points < 3 or smallest < 2:
         raise ValueError(
             f"{points} subsets of {smallest} to {len(features)} samples make no line; "
             "take 3 subsets or more, the smallest of 2 samples or more."
