@@ -2,8 +2,8 @@
 
 `PYTHONPATH=tests python -m benchmarks.agreement_inception --peers_python=PATH [--count=64] [--fixture=FILE]`
 
-PATH is a python that has both packages, with torchvision and PyTorch. Printed is a markdown table: of features
-and logits of two pictures, and of distances between two folders of `count` .png files, from file to figure by
+PATH is a python that has both packages, with torchvision and PyTorch. Printed is a table of features and
+logits of two pictures, and of distances between two folders of `count` .png files, from file to figure by
 each one's own pipeline. Differences are the largest, over the largest number. `--fixture` writes what
 tests/test_inception.py holds ours to: some of their features.
 """
@@ -20,6 +20,7 @@ import numpy as np
 from inception_state import pictures, state
 from PIL import Image
 
+from jaxgan import metrics
 from jaxgan.features.inception import PROTOCOLS, inception
 from jaxgan.features.inception_layers import STAGES
 from jaxgan.metrics.frechet import frechet_distance
@@ -77,8 +78,8 @@ def outputs(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
             extractor = inception(size, weights, resize=protocol)
             compute = partial(jax.jit(extractor.apply), extractor.variables)
             yield f"{protocol} {size}", np.asarray(compute(images))
-            moments = [Moments.of(features(folder / name, compute)) for name in ("first", "second")]
-            yield f"{protocol} FID {size}", np.asarray(frechet_distance(*moments))
+            moments = [metrics.Moments.of(features(folder / name, compute)) for name in ("first", "second")]
+            yield f"{protocol} FID {size}", np.asarray(metrics.frechet_distance(*moments))
     for name, biased in (("logits_unbiased", False), ("logits", True)):
         extractor = inception(2048, weights, biased=biased)
         assert extractor.logits

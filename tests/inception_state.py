@@ -1,4 +1,4 @@
-"""Weights that both sides of Inception's parity draw: for a benchmark and a test."""
+"""Weights that both sides of Inception's parity draw: the tests and benchmarks/agreement_inception.py."""
 
 import zlib
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -116,9 +117,9 @@ def prepare(images: jax.Array, protocol: Protocol) -> jax.Array:
 
 def _published() -> tuple[inception_layers.Read, str]:
     """pytorch-fid's weights, from the file made of theirs, which is made if there is none."""
-    made = weights.cache() / "inception-2015-12-05.safetensors"
+    theirs = weights.cache() / Path(PUBLISHED.address).name
+    made = theirs.with_suffix(".safetensors")
     if not made.exists():
-        theirs = made.with_suffix(".pth")
         weights.download(PUBLISHED, theirs)
         found = inception_layers.read(theirs)
         files.write(
