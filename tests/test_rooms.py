@@ -17,7 +17,7 @@ ROOMS = {
     "models": set(),
     "tasks": {"terms"},
     "latents": set(),
-    "metrics": set(),
+    "metrics": {"latents"},
     "state": set(),
     "alternation": set(),
     "augment": {"shapes"},

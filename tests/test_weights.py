@@ -130,6 +130,30 @@ def test_a_tensor_put_together_by_hand_is_one(tmp_path):
         assert files.read(path)["w"].tolist() == [1, 2]
 
 
+def test_a_dict_that_python_2_wrote_as_a_list_of_its_items_is_one(tmp_path):
+    item = b"](" + value("w") + tensor()[len(b"\x80\x02}" + value("w")) : -2] + b"e"
+    pickled = b"\x80\x02" + called("collections OrderedDict", b"](" + item + b"e") + b"."
+    assert files.read(zipped(tmp_path / "a.pth", pickled, {"0": TWO}))["w"].tolist() == [1, 2]
+
+
+def test_numpys_archives_are_read_and_never_unpickled(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", w=np.float16([1, 2]), b=np.zeros((0, 3)))
+    found = files.read(tmp_path / "a.npz")
+    assert {name: (array.dtype, array.shape) for name, array in found.items()} == {
+        "w": (np.float16, (2,)), "b": (np.float64, (0, 3)),
+    }  # fmt: skip
+    np.savez(tmp_path / "b.npz", w=np.array([Evil(os.system, "touch pwned")], object))
+    check_refused(tmp_path / "b.npz", "no .npz of plain arrays")
+    (tmp_path / "c.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-30])
+    check_refused(tmp_path / "c.npz", "no .npz of plain arrays")
+
+
+def test_an_archive_that_claims_more_than_any_weights_is_not_read(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", w=np.zeros(1000))
+    monkeypatch.setattr(files, "LARGEST", 1000)
+    check_refused(tmp_path / "a.npz", "claims 8,128 bytes")
+
+
 # Python tells a hook of whatever a file could do to the world. A hook stays, so it is told when to look.
 EVENTS = {
     "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "exec", "compile", "import",
@@ -172,7 +196,7 @@ EVIL = {
     "a dotted name": lambda _: b"\x80\x04" + value("torch") + value("_utils.os.system") + b"\x93.",
     "BUILD": lambda _: b"\x80\x02ctorch\nFloatStorage\n" + value({"__class__": 1}) + b"b.",
     "a storage called": lambda _: b"\x80\x02" + called("torch FloatStorage", value(1 << 40)) + b".",
-    "a dict called": lambda _: b"\x80\x02" + called("collections OrderedDict", value([["a", 1]])) + b".",
+    "a dict called": lambda _: b"\x80\x02" + called("collections OrderedDict", value([["a"]])) + b".",
     "a string called": lambda _: b"\x80\x02" + value("collections.OrderedDict") + b")R.",
 }
 

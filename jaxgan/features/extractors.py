@@ -5,6 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from jaxgan.data.sources import fingerprint_of
 
 Function = Callable[[Any, jax.Array], jax.Array]  # (variables, images [B,H,W,C] float32 in [0, 255]) -> [B,D]
 
@@ -45,3 +49,8 @@ def as_colour(images: jax.Array) -> jax.Array:
             "put transparent ones on a background first."
         )
     return jnp.broadcast_to(images, (*images.shape[:3], 3))
+
+
+def digest_of(variables: Any) -> str:
+    """SHA-256, in hex, of a network's arrays with their paths, shapes and types; whatever the file."""
+    return fingerprint_of({path: np.asarray(leaf) for path, leaf in flatten_dict(variables, sep=".").items()})

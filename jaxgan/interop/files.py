@@ -1,4 +1,4 @@
-"""Files of weights read without running them: PyTorch's .pth of today and of before 2020, and .safetensors.
+"""Files of weights read without running them: PyTorch's .pth of today and of before 2020, .safetensors, .npz.
 
 The layouts are those of torch.save and torch.load as PyTorch documents and writes them; weights only.
 """
@@ -22,6 +22,7 @@ from jaxgan.interop.pickles import Storage, Tensor, WeightsError
 
 Weights = dict[str, np.ndarray]
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of torch.save before version 1.6
+LARGEST = 1 << 34  # bytes of the arrays of a compressed file
 DEEPEST, MOST, LONGEST = 8, 1 << 17, 1 << 10  # dicts in dicts, their entries, characters of a name
 SAFETENSORS: dict[str, Any] = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "I64": np.int64,
@@ -35,7 +36,7 @@ def read(path: str | os.PathLike[str]) -> Weights:
     Nothing in the file is run or imported, and memory is taken only for what the file is seen to hold.
 
     Args:
-      path: a .safetensors file, or what torch.save made of a state dict, or of a dict that holds some.
+      path: a .safetensors file, a .npz, or what torch.save made of a state dict or of a dict of some.
 
     Returns:
       Arrays in their own dtypes (bfloat16 as that of ml_dtypes), in the file's order. Those of a dict inside
@@ -50,6 +51,8 @@ def read(path: str | os.PathLike[str]) -> Weights:
     try:
         if path.suffix == ".safetensors":
             return read_safetensors(path)[0]
+        if path.suffix == ".npz":
+            return _read_npz(path)
         with path.open("rb") as file:
             return _read_zip(file) if file.read(4) == b"PK\x03\x04" else _read_legacy(file)
     except WeightsError as error:
@@ -107,6 +110,21 @@ def read_safetensors(path: Path) -> tuple[Weights, dict[str, str]]:
         array.flags.writeable = False
         weights[name] = array
     return weights, metadata
+
+
+def _read_npz(path: Path) -> Weights:
+    """NumPy's archives of plain arrays."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > LARGEST:
+            raise WeightsError(f"it claims {size:,} bytes of arrays; more than {LARGEST:,} are not read.")
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (WeightsError, FileNotFoundError):
+        raise
+    except Exception as error:  # zlib, zipfile and NumPy have errors of many kinds
+        raise WeightsError(f"it is no .npz of plain arrays that can be read: {error}.") from None
 
 
 def _read_zip(file: BinaryIO) -> Weights:

@@ -68,6 +68,23 @@ def _parameter(tensor: Any, *_: Any) -> Tensor:
     return tensor
 
 
+def _ordered(items: Any = None) -> dict[Any, Any]:
+    """A dict; of Python 2 made of a list of [key, value], which is used up, so that it costs but once."""
+    if items is None:
+        return {}
+    if type(items) is not list or any(type(item) is not list or len(item) != 2 for item in items):
+        raise WeightsError(f"A dict is made of {brief(items)}, expected a list of [key, value].")
+    described = {_key(key): value for key, value in items}
+    items.clear()
+    return described
+
+
+def _key(key: Any) -> Any:
+    if type(key) not in (str, int):  # the hash of nested tuples can take for ever
+        raise WeightsError(f"A dict has the key {brief(key)}, expected a string or an integer.")
+    return key
+
+
 # What the names that a state dict calls mean here, and the fewest and most arguments that they take. The
 # names of storages, of which only the type is told, are not called.
 CALLS: dict[str, tuple[Callable[..., Any], int, int]] = {
@@ -75,7 +92,7 @@ CALLS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "torch._utils._rebuild_tensor_v2": (_tensor, 6, 7),
     "torch._utils._rebuild_parameter": (_parameter, 3, 3),
     "torch.Size": (_sizes, 1, 1),
-    "collections.OrderedDict": (dict, 0, 0),
+    "collections.OrderedDict": (_ordered, 0, 1),
 }
 NAMES = {*CALLS, *(f"torch.{name}" for name in STORAGES)}
 
@@ -171,9 +188,7 @@ class _Machine:
     def set_items(self, parts: list[Any]) -> None:
         target = _expect(self.stack[-1], dict)
         for key, value in zip(parts[::2], parts[1::2], strict=True):
-            if type(key) not in (str, int):  # the hash of nested tuples can take for ever
-                raise WeightsError(f"A dict has the key {brief(key)}, expected a string or an integer.")
-            target[key] = value
+            target[_key(key)] = value
 
     def two(self) -> list[Any]:
         return [self.stack.pop(), self.stack.pop()][::-1]
