@@ -23,8 +23,6 @@ from PIL import Image
 from jaxgan import metrics
 from jaxgan.features.inception import PROTOCOLS, inception
 from jaxgan.features.inception_layers import STAGES
-from jaxgan.metrics.frechet import frechet_distance
-from jaxgan.metrics.moments import Moments
 
 ROOT = Path(__file__).parents[1]
 BATCH = 16

@@ -184,6 +184,7 @@ def get_config() -> ConfigDict:
     config.evaluate.features = "inception-2048"  # the network: see jaxgan.features.choosing
     config.evaluate.weights = ""  # a file of its weights; empty: the published one, or train it
     config.evaluate.resize = ""  # how images are brought to its size; empty: its own way
+    config.evaluate.lpips = ""  # a file of LPIPS's weights, for path lengths
     config.evaluate.seed = 0  # of samples
     config.evaluate.batch = 0  # images at a time, over all devices; 0: 50 for each
     config.checkpoint = ConfigDict()

@@ -209,6 +209,7 @@ RULES: dict[str, Rule] = {
     "evaluate.features": ANY_TEXT,
     "evaluate.weights": ANY_TEXT,
     "evaluate.resize": ANY_TEXT,
+    "evaluate.lpips": ANY_TEXT,
     "evaluate.seed": integer(0, 2**31 - 1),
     "evaluate.batch": integer(0),
     "checkpoint.every": integer(1),

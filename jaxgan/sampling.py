@@ -24,24 +24,30 @@ class Sampler(NamedTuple):
     """A generator with fixed variables.
 
     Attributes:
-      generate: (latents [B,Z], labels [B] or None) -> images [B,H,W,C] in [-1, 1]; pure, jitted. Of a
-        style-based generator it also takes keys= [B], of its noise, and truncation=.
+      network: (variables, latents [B,Z], labels [B] or None) -> images [B,H,W,C] in [-1, 1]; pure, jitted,
+        one function for all variables. Of a style-based generator it also takes keys= [B], of its noise, and
+        truncation=.
+      images: (variables, key, index int [B], labels [B] or None, choices [B] or None, truncation) -> uint8
+        [B,H,W,C], as `draw` makes them of `sample_key`; pure and jitted as well.
+      variables: the generator's.
       latent_size: Z.
       classes: names of the classes, by label; empty for an unconditional generator.
       codes: those that the last numbers of a latent are.
       styled: the generator is style-based.
-      variables: the generator's.
-      images: (variables, key, index int [B], labels [B] or None, choices [B] or None, truncation) -> uint8
-        [B,H,W,C], as `draw` makes them of `sample_key`; pure, jitted, and one function for all variables.
     """
 
-    generate: Callable[..., jax.Array]
+    network: Callable[..., jax.Array]
+    images: Callable[..., jax.Array]
+    variables: Variables
     latent_size: int
     classes: tuple[str, ...]
     codes: Codes
     styled: bool
-    variables: Variables
-    images: Callable[..., jax.Array]
+
+    @property
+    def generate(self) -> Callable[..., jax.Array]:
+        """The network with its variables: (latents [B,Z], labels [B] or None) -> images [B,H,W,C]."""
+        return partial(self.network, self.variables)
 
     def draw(
         self,
@@ -174,5 +180,5 @@ def make_sampler(
         return to_uint8(generate(variables, given.latents, labels, **options))
 
     return lambda variables: Sampler(
-        partial(generate, variables), latent_size, classes, codes, styled, variables, images
+        generate, images, variables, latent_size=latent_size, classes=classes, codes=codes, styled=styled
     )

@@ -32,6 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--features", default=asked.features, help=f"one of {', '.join(choosing.NAMES)}")
     parser.add_argument("--weights", default="", help="a file of them (default: the published ones)")
     parser.add_argument("--resize", default="", help="of Inception: tf1 (default), clean or pytorch-fid")
+    parser.add_argument("--lpips", default="", help="a file of its weights, for path lengths")
     parser.add_argument("--split", default="", help="of the real images (default: the run's, or train)")
     parser.add_argument("--size", type=int, nargs=2, default=(), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--step", default="newest", help="of the run's: newest, all, or numbers with commas")

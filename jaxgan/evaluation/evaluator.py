@@ -1,7 +1,7 @@
 """Measures sets of images against a reference."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +13,18 @@ from jaxgan.evaluation.figures import FIGURES, Comparison
 from jaxgan.evaluation.results import Result
 from jaxgan.evaluation.sets import ImageSet, of_sampler, of_source
 from jaxgan.features.choosing import choose
+from jaxgan.features.perceptual import lpips
 from jaxgan.metrics import check_features
 from jaxgan.sampling import Sampler
+
+# What figures may need, in words.
+NEEDS = {
+    "labels": "labels of both sets of images",
+    "logits": "a network with classes, as inception-2048",
+    "classes": "features=classifier, which knows the classes of the data",
+    "generator": "a run, not a set of images",
+    "lpips": "lpips, the file of its weights",
+}
 
 
 class EvaluationError(ValueError):
@@ -31,6 +41,7 @@ class Request(NamedTuple):
       features: the network: see `jaxgan.features.choosing`.
       weights: a file of its weights; "" is the published one, or for a classifier: train it.
       resize: how images are brought to its size; "" is its own way.
+      lpips: a file of the weights of LPIPS, for path lengths.
       seed: of samples, subsets and projections.
       batch: images at a time, over all devices; 0 is 50 for each.
     """
@@ -41,6 +52,7 @@ class Request(NamedTuple):
     features: str = "inception-2048"
     weights: str = ""
     resize: str = ""
+    lpips: str = ""
     seed: int = 0
     batch: int = 0
 
@@ -73,10 +85,16 @@ class Evaluator:
             raise EvaluationError(f"No metrics {unknown}; expected some of {', '.join(FIGURES)}.")
         self.request, self.progress = request, progress
         self.reals = of_source(source, request.reference, crop=crop, labelled=labelled, seed=request.seed)
-        self.extractor = choose(
-            request.features, weights=request.weights, resize=request.resize, source=source, progress=progress
-        )
-        self._check(labelled=self.reals.labels is not None)
+        self.extractor = choose(request.features, source, weights=request.weights, resize=request.resize)
+        self.distance = lpips(request.lpips) if request.lpips else None
+        there = {
+            "labels": self.reals.labels is not None,
+            "logits": self.extractor.logits is not None,
+            "classes": bool(self.extractor.classes),
+            "lpips": self.distance is not None,
+        }
+        self._has = {need for need, is_there in there.items() if is_there}
+        self._check({*self._has, "generator"})
 
     def samples(self, sampler: Sampler, *, about: Mapping[str, Any], truncation: float = 1.0) -> ImageSet:
         """The images of a sampler that are measured; an EvaluationError where it does not fit."""
@@ -103,7 +121,8 @@ class Evaluator:
           EvaluationError: figures that cannot be made of these sets.
         """
         start, request = time.monotonic(), self.request
-        self._check(labelled=self.reals.labels is not None and fakes.labels is not None)
+        lacks = {"labels"} if fakes.labels is None else set()
+        self._check((self._has | ({"generator"} if fakes.sampler else set())) - lacks)
         said = ("real images", "images") if self.progress else ("", "")
         real, fake = (
             collect(images, self.extractor, batch=request.batch, progress=words)
@@ -115,7 +134,9 @@ class Evaluator:
                 for what, features in (("Reference", real), ("Samples", fake))
                 for note in check_features(features.features)
             ]
-            comparison = Comparison(fake, real, fakes, self.reals, intervals=intervals, seed=request.seed)
+            comparison = Comparison(
+                fake, real, fakes, self.reals, distance=self.distance, intervals=intervals, seed=request.seed
+            )
             figures = {
                 name: figure
                 for asked in request.metrics
@@ -125,22 +146,11 @@ class Evaluator:
             raise EvaluationError(str(error)) from error
         return Result(figures, notes, self._protocol(fakes), time.monotonic() - start)
 
-    def _check(self, *, labelled: bool) -> None:
+    def _check(self, has: Collection[str]) -> None:
         """Refuses figures for which something is missing."""
-        there = {
-            "labels": labelled,
-            "logits": self.extractor.logits is not None,
-            "classes": bool(self.extractor.classes),
-        }
-        has = {name for name, is_there in there.items() if is_there}
-        words = {
-            "labels": "labels of both sets of images",
-            "logits": "a network with classes, as inception-2048",
-            "classes": "features=classifier, which knows the classes of the data",
-        }
         for name in self.request.metrics:
-            if missing := {*FIGURES[name].needs} - has:
-                needed = ", and ".join(words[need] for need in sorted(missing))
+            if missing := {*FIGURES[name].needs} - {*has}:
+                needed = ", and ".join(NEEDS[need] for need in sorted(missing))
                 raise EvaluationError(f"{name} needs {needed}; leave it out, or give that.")
 
     def _protocol(self, fakes: ImageSet) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cached_property, reduce
-from typing import NamedTuple
+from functools import cached_property, partial, reduce
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -12,11 +12,16 @@ from jaxgan import metrics
 from jaxgan.data import to_float
 from jaxgan.evaluation.collecting import Features
 from jaxgan.evaluation.sets import ImageSet
+from jaxgan.features.perceptual import PerceptualDistance
+from jaxgan.features.usefulness import classification_accuracy_score
 from jaxgan.metrics import Interval, Moments
+
+T = TypeVar("T")
 
 NORMAL = 1.96  # standard errors on each side of a mean that make its interval of 95 %
 PARTS = 20  # of the samples, each left out once for an interval of a Frechet distance
 SUBSET = 1000  # images of a subset of the kernel distance; of fewer images all are compared at once
+PATHS = 16  # whose ends are drawn at a time
 LOOKED_AT = 8192  # images that figures of pixels are made of: Karras et al. 2018, section 5
 NEAREST = {"precision": 3, "density": 5}  # k, as the papers have it: Kynkaanniemi 2019, Naeem 2020
 
@@ -27,6 +32,7 @@ class Comparison:
     Attributes:
       fakes, reals: what a network makes of the sets.
       fake_images, real_images: the sets.
+      distance: of images as people see it, or None.
       intervals: make those that take long too.
       seed: of subsets and projections.
     """
@@ -38,12 +44,13 @@ class Comparison:
         fake_images: ImageSet,
         real_images: ImageSet,
         *,
+        distance: PerceptualDistance | None = None,
         intervals: bool = True,
         seed: int = 0,
     ) -> None:
         self.fakes, self.reals = fakes, reals
         self.fake_images, self.real_images = fake_images, real_images
-        self.intervals, self.seed = intervals, seed
+        self.distance, self.intervals, self.seed = distance, intervals, seed
 
     @cached_property
     def reference(self) -> Moments:
@@ -66,7 +73,8 @@ class Figure(NamedTuple):
     Attributes:
       of: a comparison -> values with their intervals, by name.
       meaning: of its values, and which are good.
-      needs: `labels` of both sets, `logits` of the network, or that they are of the `classes` of the data.
+      needs: `labels` of both sets, `logits` of the network, or that they are of the `classes` of the data; a
+        `generator`, `lpips`.
       names: of its values, where they are not its own.
     """
 
@@ -76,10 +84,10 @@ class Figure(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-def _given(array: np.ndarray | None) -> np.ndarray:
+def _given(value: T | None) -> T:
     """What a figure's needs have made sure of."""
-    assert array is not None
-    return array
+    assert value is not None
+    return value
 
 
 def _plain(value: float) -> Interval:
@@ -165,6 +173,36 @@ def _copies(of: Comparison) -> Mapping[str, Interval]:
     return {"nearer": _plain(found.nearer), "copied": _plain(found.copied())}
 
 
+def _accuracy_score(of: Comparison) -> Mapping[str, Interval]:
+    fakes, reals = (
+        (images.look(np.arange(images.length)), _given(images.labels))
+        for images in (of.fake_images, of.real_images)
+    )
+    found = classification_accuracy_score(fakes, reals, seed=of.seed)
+    return {"trained_on_fakes": _plain(found.fakes), "trained_on_reals": _plain(found.reals)}
+
+
+def _path_length(of: Comparison) -> Mapping[str, Interval]:
+    sampler, distance = _given(of.fake_images.sampler), _given(of.distance)
+
+    @jax.jit
+    def lengths(variables: Any, key: jax.Array, labels: jax.Array | None) -> jax.Array:
+        return metrics.perceptual_path_lengths(
+            lambda latents: sampler.network(variables, latents, labels),
+            partial(distance.apply, distance.variables),
+            key,
+            count=PATHS,
+            latent_size=sampler.latent_size,
+        )
+
+    key, found = jax.random.fold_in(jax.random.key(of.seed), 3), []
+    for start in range(0, of.fake_images.length, PATHS):
+        labels = of.fake_images.labels
+        told = None if labels is None else np.resize(labels[start : start + PATHS], PATHS)
+        found.append(lengths(sampler.variables, jax.random.fold_in(key, start), told))
+    return {"path_length": _plain(metrics.mean_path_length(np.concatenate(found)))}
+
+
 FIGURES: dict[str, Figure] = {
     "fid": Figure(_fid, "Frechet distance of features; lower is better"),
     "fid_infinity": Figure(_fid_infinity, "the same, extrapolated to endless samples"),
@@ -187,6 +225,18 @@ FIGURES: dict[str, Figure] = {
     ),
     "accuracy": Figure(
         _accuracy, "share of samples that show the class asked for", needs=("labels", "classes")
+    ),
+    "cas": Figure(
+        _accuracy_score,
+        "accuracy on real images of a classifier trained on fakes, and of one trained on reals",
+        needs=("labels",),
+        names=("trained_on_fakes", "trained_on_reals"),
+    ),
+    "ppl": Figure(
+        _path_length,
+        "perceptual path length in z, by LPIPS; lower is smoother",
+        needs=("generator", "lpips"),
+        names=("path_length",),
     ),
     "swd": Figure(
         _sliced_wasserstein,

@@ -19,6 +19,7 @@ class ImageSet(NamedTuple):
       pixels: (**variables, **inputs) -> images [B,H,W,C], uint8 or uint16; pure.
       variables: arrays that `pixels` takes, the same for all images.
       labels: int32 [N], or None.
+      sampler: that draws them, or None.
       about: what the set is, in words and numbers, for those who read its figures.
       fingerprint: changes with the images; "" where their features are not worth keeping.
     """
@@ -28,6 +29,7 @@ class ImageSet(NamedTuple):
     pixels: Callable[..., jax.Array]
     variables: Mapping[str, Any]
     labels: np.ndarray | None
+    sampler: Sampler | None
     about: dict[str, Any]
     fingerprint: str = ""
 
@@ -72,7 +74,7 @@ def of_source(
     about |= {"of": len(source)} | ({} if whole else {"seed": seed}) | ({"crop": crop} if crop else {})
     labels = source.gather(chosen)["label"] if labelled and source.classes else None
     fingerprint = f"{source.fingerprint} {crop} {count} {None if whole else seed}"
-    return ImageSet(count, inputs, _as_they_are, {}, labels, about, fingerprint)
+    return ImageSet(count, inputs, _as_they_are, {}, labels, None, about, fingerprint)
 
 
 def _as_they_are(images: jax.Array) -> jax.Array:
@@ -122,4 +124,4 @@ def of_sampler(
         given = {"index": indices.astype(np.int32)}
         return given if told is None else given | {"labels": told[indices]}
 
-    return ImageSet(count, inputs, sampler.images, variables, told, said)
+    return ImageSet(count, inputs, sampler.images, variables, told, sampler, said)

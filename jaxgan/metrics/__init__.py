@@ -20,6 +20,7 @@ from jaxgan.metrics.intervals import Interval, bootstrap, cut, jackknife
 from jaxgan.metrics.kernels import KernelDistance, cmmd, kernel_distance, kernel_distance_of_all
 from jaxgan.metrics.moments import Moments
 from jaxgan.metrics.neighbours import Manifold, Neighbours, Overlap, manifold, nearest, overlap, realism
+from jaxgan.metrics.paths import mean_path_length, perceptual_path_lengths
 from jaxgan.metrics.scores import Modes, Score, class_accuracy, inception_score, mode_coverage
 
 __all__ = [
@@ -49,12 +50,14 @@ __all__ = [
     "kernel_distance_of_all",
     "luma",
     "manifold",
+    "mean_path_length",
     "memorisation",
     "mode_coverage",
     "ms_ssim",
     "nearest",
     "overlap",
     "patch_wasserstein",
+    "perceptual_path_lengths",
     "psnr",
     "realism",
     "sliced_wasserstein",
