@@ -3,8 +3,8 @@
 `python -m benchmarks.agreement_features --peers_python=PATH [--sizes=64,768] [--counts=500,5000]`
 
 PATH is a python that has both packages, with PyTorch. Features are drawn here, float32, independent or
-correlated; the second set is wider and shifted. The Inception Score takes them for logits. Subsets of KID
-have 1,000 samples, or half as many as there are. Printed is a markdown table.
+correlated; the second set is wider and shifted. The Inception Score takes 20 times the first for logits.
+Subsets of KID have 1,000 samples, or half as many as there are. Printed is a markdown table.
 """
 
 import argparse
@@ -38,9 +38,9 @@ def draw(kind: str, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-def figures(first: np.ndarray, second: np.ndarray, size: int) -> dict[str, float]:
+def figures(first: np.ndarray, second: np.ndarray, logits: np.ndarray, size: int) -> dict[str, float]:
     """Ours, by the names of the peers'."""
-    kernel, score = metrics.kernel_distance(first, second, size=size), metrics.inception_score(first)
+    kernel, score = metrics.kernel_distance(first, second, size=size), metrics.inception_score(logits)
     return {
         "FID": metrics.frechet_distance(Moments.of(first), Moments.of(second)),
         "KID": kernel.value,
@@ -60,7 +60,8 @@ def compare(paths: list[Path], python: str) -> Iterator[tuple[dict[str, float], 
             if not line:
                 raise SystemExit(f"{' '.join(command)} ended with {peers.wait()}; its error is above.")
             with np.load(path) as file:
-                yield figures(file["first"], file["second"], int(file["size"])), json.loads(line)
+                given = file["first"], file["second"], file["logits"], int(file["size"])
+            yield figures(*given), json.loads(line)
 
 
 def main() -> None:
@@ -76,7 +77,7 @@ def main() -> None:
         paths = [Path(folder) / f"{i}.npz" for i in range(len(cases))]
         for path, (kind, size, count) in zip(paths, cases, strict=True):
             first, second = draw(kind, size, count)
-            np.savez(path, first=first, second=second, size=min(SUBSET, count // 2))
+            np.savez(path, first=first, second=second, logits=20 * first, size=min(SUBSET, count // 2))
         print("| features | D | N | figure | jaxgan | peer | its value | relative difference |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for case, (ours, theirs) in zip(cases, compare(paths, options.peers_python), strict=True):

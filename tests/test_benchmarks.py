@@ -80,6 +80,16 @@ def test_our_side_of_the_training_step_runs_without_pytorch(tmp_path):
     assert ours["rates"][0] > 0 and ours["first_step"] > 0 and ours["first_step_cached"] > 0
 
 
+@pytest.mark.parametrize("kind", ["independent", "correlated"])
+def test_our_side_of_the_agreement_has_every_figure(kind):
+    agreement = load("agreement_features")
+    first, second = agreement.draw(kind, 8, 40)
+    assert first.shape == second.shape == (40, 8) and first.dtype == np.float32 and first.min() >= 0
+    found = agreement.figures(first, second, 20 * first, 20)
+    assert found.keys() == {"FID", "KID", "KID's deviation", "IS", "IS's deviation"}
+    assert np.isfinite([*found.values()]).all() and found["FID"] > 0
+
+
 def test_networks_of_other_sizes_are_not_compared():
     check_same = load("train_step").check_same
     check_same({"ours": {"generator": 1000}, "best": {"generator": 1020}})

@@ -106,6 +106,14 @@ def test_it_is_that_of_torch_fidelity_and_of_pytorch_fid(shape, tolerance):
     assert [distance(*pair(*shape))] * 2 == pytest.approx(known[shape], rel=tolerance)
 
 
+def test_variances_of_all_sizes_are_worked_by_hand():
+    first, second = 10.0 ** -np.linspace(0, 14, 100), 10.0 ** -np.linspace(0, 10, 100)
+    rotation = np.linalg.qr(normal(0, 100, 100))[0]  # the same of both, so that roots are those of variances
+    sets = [gaussian(np.zeros(100), (rotation * x) @ rotation.T) for x in (first, second)]
+    expected = np.sum((first**0.5 - second**0.5) ** 2)
+    assert frechet_distance(*sets) == pytest.approx(expected, rel=1e-7)
+
+
 def test_a_set_is_at_no_distance_from_itself_and_order_of_sets_does_not_matter():
     first, second = normal(0, 30, 50), normal(1, 80, 50)
     assert 0 <= distance(first, first[::-1]) < 1e-10
@@ -157,6 +165,7 @@ BAD = [
     (np.float64([[0, 1], [0, np.inf], [0, 1]]), "of 1 of 3 .* the first of image 1"),
     (np.zeros((1, 3)), "of 1 images"),
     (np.zeros((4, 3), int), "Features are float"),
+    (np.zeros((4, 3), np.float16), "Features are float32 or float64"),
     (np.zeros((4, 3, 1)), "Features are float"),
     (np.zeros((4, 0)), "Features are float"),
 ]

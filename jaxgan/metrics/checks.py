@@ -7,16 +7,18 @@ def check_features(features: np.ndarray) -> list[str]:
     """Refuses what no figure can be made of, and says what biases figures.
 
     Args:
-      features: [N,D], float.
+      features: [N,D], float32 or float64.
 
     Returns:
       Notes, sentences to be shown beside the figures; none where nothing is the matter.
 
     Raises:
-      ValueError: no float array [N,D], fewer than 2 samples, numbers that are not finite.
+      ValueError: other arrays, fewer than 2 samples, numbers that are not finite.
     """
-    if features.ndim != 2 or not np.issubdtype(features.dtype, np.floating) or not features.shape[1]:
-        raise ValueError(f"Features are float [N,D], got {features.dtype} {list(features.shape)}.")
+    if features.ndim != 2 or features.dtype not in (np.float32, np.float64) or not features.shape[1]:
+        raise ValueError(
+            f"Features are float32 or float64 [N,D], got {features.dtype} {list(features.shape)}."
+        )
     count, size = features.shape
     if count < 2:
         raise ValueError(f"There are features of {count} images, and figures of a set need 2 or more.")

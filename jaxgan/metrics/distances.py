@@ -52,6 +52,7 @@ def patch_wasserstein(
 
     Fine levels compare sharpness and noise, coarse ones what is on the images. Patches of 7x7 pixels are
     normalised in each channel by the mean and deviation of their set. Papers print the distances times 1,000.
+    A level's patches are held at once: 75 kB of a colour image.
 
     Args:
       key: draws the patches' places and the directions.
