@@ -5,9 +5,7 @@ pair, [B]. All are of JAX and differentiable, so that they also serve as losses.
 two shapes, for whole numbers (convert uint8 first) and for images that are too small.
 """
 
-from functools import reduce
 from math import prod
-from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -134,16 +132,18 @@ def _lost(images: jax.Array, targets: jax.Array, peak: float) -> tuple[jax.Array
 def _blur(images: jax.Array) -> jax.Array:
     """Gaussian means where the window fits: [B,H,W,C] -> [B,H-10,W-10,C].
 
-    Sums of shifted images, not a convolution: those are of lower precision on GPUs and TPUs.
+    Products with banded matrices: on a CPU, at 256 pixels a side, more than ten times as fast as
+    convolutions, and so are derivatives; on GPUs and TPUs of full precision.
     """
     offsets = np.arange(WINDOW) - WINDOW // 2
     weights = np.exp(-(offsets**2) / (2 * SIGMA**2))
     weights /= weights.sum()
-    for axis in (1, 2):
-        size = images.shape[axis] - WINDOW + 1
-        shifted = [jax.lax.slice_in_dim(images, i, i + size, axis=axis) for i in range(WINDOW)]
-        images = reduce(add, (float(weight) * image for weight, image in zip(weights, shifted, strict=True)))
-    return images
+    height, width = (
+        sum(weight * np.eye(side - WINDOW + 1, side, i) for i, weight in enumerate(weights))
+        for side in images.shape[1:3]
+    )
+    bands = (jnp.asarray(band, images.dtype) for band in (height, width))
+    return jnp.einsum("ph,qw,bhwc->bpqc", *bands, images, precision=jax.lax.Precision.HIGHEST)
 
 
 def _halved(images: jax.Array) -> jax.Array:

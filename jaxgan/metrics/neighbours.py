@@ -7,9 +7,9 @@ agree in seven digits, so that results do not depend on tiles, the order of imag
 that the arithmetic cannot tell apart, whose squared distance is below 32 eps of their squared lengths, are at
 distance 0, as duplicates are.
 
-`arithmetic=np.float32` is for devices that are slow in float64. Distances then have errors of about 1e-6 of
-the features' spread (which are centred first), vectors nearer than 0.3% of their lengths are one, and a few
-pairs in a million may fall on the other side of a radius.
+`arithmetic=np.float32` is for devices that are slow in float64. Squared distances then have errors of up to
+1e-6 of the squared lengths (of features less the mean of all), vectors nearer than 0.3% of their lengths are
+one, and a few pairs in a million may fall on the other side of a radius.
 
 Features are NumPy or JAX arrays [N,D], float32 or float64. ValueErrors are raised for other shapes and
 dtypes, for two D, for numbers that are not finite, and for a k without as many neighbours.
@@ -211,23 +211,25 @@ def _tiles(
     """Distances between rows of both, a tile at a time: where it lies in each, and the tile."""
     if arithmetic not in (np.float32, np.float64):
         raise ValueError(f"arithmetic is {arithmetic}, expected np.float64 or np.float32.")
-    centre = jnp.asarray(first.mean(axis=0, dtype=np.float64), arithmetic)
     kept = np.result_type(first, second)
+    centre = jnp.asarray(first.mean(axis=0, dtype=np.float64), np.promote_types(kept, arithmetic))
     for i in range(0, len(first), TILE):
         rows = slice(i, min(i + TILE, len(first)))
         here = jnp.asarray(first[rows])
         for j in range(0, len(second), TILE):
             columns = slice(j, min(j + TILE, len(second)))
-            yield rows, columns, _distances(here, second[columns], centre, kept)
+            yield rows, columns, _distances(here, second[columns], centre, arithmetic, kept)
 
 
-@partial(jax.jit, static_argnums=3)
-def _distances(first: jax.Array, second: jax.Array, centre: jax.Array, kept: np.dtype) -> jax.Array:
+@partial(jax.jit, static_argnums=(3, 4))
+def _distances(
+    first: jax.Array, second: jax.Array, centre: jax.Array, arithmetic: type, kept: np.dtype
+) -> jax.Array:
     """[a,D], [b,D] -> [a,b], by |x|^2 + |y|^2 - 2xy, which loses less where x and y are centred."""
-    first, second = (x.astype(centre.dtype) - centre for x in (first, second))
+    first, second = ((x.astype(centre.dtype) - centre).astype(arithmetic) for x in (first, second))
     lengths = jnp.sum(first**2, axis=1)[:, None] + jnp.sum(second**2, axis=1)
     squares = lengths - 2 * jnp.matmul(first, second.T, precision=jax.lax.Precision.HIGHEST)
-    told_apart = squares > SAME * jnp.finfo(centre.dtype).eps * lengths
+    told_apart = squares > SAME * jnp.finfo(arithmetic).eps * lengths
     return jnp.sqrt(jnp.where(told_apart, squares, 0)).astype(kept)
 
 
