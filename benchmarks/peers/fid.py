@@ -34,21 +34,28 @@ def main(folder: Path, size: int, side: str) -> None:
     paths = sorted((folder / "images").glob("*.png"))
     workers = min(8, os.cpu_count() or 1)  # as its command chooses
     fid_score.get_activations(paths[:BATCH], network, BATCH, size, "cpu", 0)
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), cores()
     first = time.time() - float(os.environ["STARTED"])
     features = fid_score.get_activations(paths, network, BATCH, size, "cpu", workers)
-    end = time.perf_counter()
+    end, busy = time.perf_counter(), cores() - busy
     halves = np.array_split(features, 2)
     moments = [(half.mean(axis=0), np.cov(half, rowvar=False)) for half in halves]
     distance = fid_score.calculate_frechet_distance(*moments[0], *moments[1])
     said = {
         "rate": len(paths) / (end - start),
+        "busy": busy / len(paths),
         "first": first,
         "distance": time.perf_counter() - end,
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "value": float(distance),
     }
     print(json.dumps(said))
+
+
+def cores() -> float:
+    """Seconds of all cores so far, those of workers that are done included."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 if __name__ == "__main__":
