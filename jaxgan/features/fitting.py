@@ -103,12 +103,15 @@ def part(source: Source, rows: np.ndarray) -> Source:
 def fit(network: Classifier, source: Source, recipe: Recipe) -> Variables:
     """A network's variables after training on all of a set: a function of set and recipe."""
     to_start, to_augment = jax.random.split(jax.random.key(recipe.seed))
-    height, width, channels = network.image_shape
-    variables = network.init(to_start, jnp.zeros((1, height, width, channels)), train=True)
     warm_up = max(1, round(WARM_UP * recipe.steps))
     rate = optax.warmup_cosine_decay_schedule(0.0, recipe.learning_rate, warm_up, recipe.steps + 1)
     optimiser = optax.adamw(rate, weight_decay=WEIGHT_DECAY)
     stream = make_stream(source, seed=recipe.seed, batch_size=recipe.batch_size)
+
+    @jax.jit
+    def begin(key: jax.Array) -> Any:
+        variables = network.init(key, jnp.zeros((1, *network.image_shape)), train=True)
+        return variables, optimiser.init(variables)
 
     @partial(jax.jit, donate_argnums=0)
     def update(carry: Any, resident: Any, item: Any, step: jax.Array) -> Any:
@@ -124,7 +127,7 @@ def fit(network: Classifier, source: Source, recipe: Recipe) -> Variables:
         changes, moments = optimiser.update(jax.grad(loss)(variables), moments, variables)
         return optax.apply_updates(variables, changes), moments
 
-    carry = variables, optimiser.init(variables)
+    carry = begin(to_start)
     for step, item in zip(range(recipe.steps), stream.iterate(0), strict=False):
         carry = update(carry, stream.resident, item, step)
     return carry[0]
