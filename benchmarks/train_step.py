@@ -44,7 +44,8 @@ from typing import Any
 from benchmarks.recipes import LINES, SMOKE, Recipe
 
 ROOT = Path(__file__).parents[1]
-ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=30000000000"
+ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=30000000000:"
+ALLOCATOR += "glibc.malloc.arena_max=1"  # of the others, large arrays are given back to the system still
 OURS, WRITTEN, BEST = "ours", "written", "best"
 PAUSE = 1.0  # seconds before a turn, while the threads of the last one's side still spin for more work
 TOLERANCE = 0.02  # of the numbers of parameters
