@@ -21,9 +21,10 @@ CASES = {
     "halving": ((4, 4), 2, P, 1, (6, 4)),
     "halving an odd grid": ((3, 3), 2, ((0, 1), (1, 0)), 2, (5, 7)),
     "a stride that leaves pixels out": ((2, 1), 3, ((2, 0), (0, 1)), 1, (7, 5)),
+    "blocks, and pixels left out": ((3, 6), 3, ((1, 3), (2, 0)), 2, (9, 8)),
     "a stride of three": ((4, 5), 3, ((1, 3), (2, 2)), 1, (5, 4)),
 }
-# How the operations are written: of few channels or many on CPU, as if both were wide there, and elsewhere.
+# How the operations are written: of few channels or many on CPU, and elsewhere.
 FORMS = ("narrow", "wide", "elsewhere")
 each_case = pytest.mark.parametrize("case", CASES)
 both_ways = pytest.mark.parametrize("ours", [convolve, convolve_transposed])
@@ -55,7 +56,9 @@ def theirs(ours, images, kernel, *, stride, padding, groups):
 
 @pytest.fixture(params=FORMS)
 def form(request, monkeypatch):
-    monkeypatch.setattr(bilinear, "NARROW", 0 if request.param == "wide" else 32)
+    if request.param == "wide":
+        monkeypatch.setattr(bilinear, "NARROW", 0)
+        monkeypatch.setattr(bilinear, "WIDE", 0)
     if request.param == "elsewhere":
         monkeypatch.setattr(bilinear, "_by_platform", lambda product, native, *inputs: native(*inputs))
 

@@ -9,10 +9,10 @@ has three derivatives: `down` (with respect to y: the convolution), `up` (x: the
 others. XLA's own are convolutions whose inputs or kernels are spread out by zeros, on which its CPU backend
 crawls, the more the higher the order, and on groups most of all. There, groups go one by one and
 
-- at stride 1, `down` and `up` are dense convolutions;
+- at stride 1, all three are XLA's, of which none is spread out;
 - `down` of other strides is a convolution too, `up` of them products of matrices, whose results are summed
   where they overlap; kernels of one pixel are one product;
-- `weigh` is products with patches, except of few channels at stride 1, where the convolution is faster.
+- `weigh` is products with patches, or with blocks of pixels where a few cover the kernel.
 
 Everywhere else they are what XLA has. Not defined are forward-mode derivatives (`jax.jvp`), and gradients of
 replicated kernels under `jax.shard_map` with `check_vma=True`, which `jaxgan.updates` forgoes too; and second
@@ -29,7 +29,9 @@ import jax.numpy as jnp
 Padding = tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
 Grid = tuple[int, int]  # (height, width)
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-NARROW = 32  # channels, up to which patches cost more than they save: measured on two cores
+# Measured on two cores: channels of fine images up to which, and columns of coarse ones below which, blocks
+# of pixels cost more than they save.
+NARROW, WIDE = 32, 8
 
 
 class Geometry(NamedTuple):
@@ -53,6 +55,11 @@ class Geometry(NamedTuple):
     def dense(self) -> bool:
         """Neighbouring places of the kernel overlap in all but a row or column of it."""
         return self.stride == 1 and self.taps != (1, 1)
+
+    @property
+    def whole(self) -> bool:
+        """The kernel is some blocks of stride x stride pixels, each more than one."""
+        return self.stride > 1 and all(size % self.stride == 0 for size in self.taps)
 
 
 # The three operations, each the others' derivative
@@ -144,13 +151,35 @@ def _product_up(geometry: Geometry, coarse: jax.Array, kernel: jax.Array) -> jax
 
 
 def _product_weigh(geometry: Geometry, fine: jax.Array, coarse: jax.Array) -> jax.Array:
-    if geometry.dense and min(fine.shape[3], coarse.shape[3]) <= NARROW:
+    if geometry.dense:
         return _native_weigh(geometry, fine, coarse)
     if geometry.taps == (1, 1) and fine.shape[3] > coarse.shape[3]:
         (pixels,) = _patches(geometry, fine)  # the first factor is transposed in memory: the smaller one
         return jnp.einsum("bhwo,bhwi->oi", coarse, pixels).T[None, None]
+    if geometry.whole and fine.shape[3] > NARROW and coarse.shape[2] >= WIDE:
+        return _weigh_blocks(geometry, fine, coarse)
     taps = [jnp.einsum("bhwi,bhwo->io", patch, coarse) for patch in _patches(geometry, fine)]
     return jnp.stack(taps).reshape(*geometry.taps, fine.shape[3], coarse.shape[3])
+
+
+def _weigh_blocks(geometry: Geometry, fine: jax.Array, coarse: jax.Array) -> jax.Array:
+    """`weigh` of kernels that are whole strides large: with blocks of stride x stride pixels as channels.
+
+    Then the stride is 1, and the taps are few. Columns of taps are shifts of coarse lines, all pixels in one
+    line with zeros between: of these one transposed copy is made, and of the blocks none but the lines'.
+    """
+    stride, (b, height, width, o), i = geometry.stride, coarse.shape, fine.shape[3]
+    rows, columns = (size // stride for size in geometry.taps)
+    lines, blocks = height + rows - 1, width + columns - 1
+    (padded,) = _patches(geometry._replace(taps=(1, 1), stride=1), fine)
+    padded = padded[:, : lines * stride, : blocks * stride].reshape(b, lines, stride, blocks, stride, i)
+    pixels = jax.lax.optimization_barrier(padded.transpose(0, 1, 3, 2, 4, 5).reshape(b, lines, blocks, -1))
+    line = jnp.pad(coarse, ((0, 0), (0, 0), (0, columns - 1), (0, 0))).reshape(-1, o).T
+    line = jax.lax.optimization_barrier(line)  # else it is transposed again for each shift
+    shifts = jnp.concatenate([jnp.pad(line, ((0, 0), (q, 0)))[:, : line.shape[1]] for q in range(columns)])
+    taps = [shifts @ pixels[:, p : p + height].reshape(line.shape[1], -1) for p in range(rows)]
+    kernel = jnp.stack(taps).reshape(rows, columns, o, stride, stride, i).transpose(0, 3, 1, 4, 5, 2)
+    return kernel.reshape(*geometry.taps, i, o)
 
 
 def _patches(geometry: Geometry, fine: jax.Array) -> Iterator[jax.Array]:
