@@ -21,7 +21,7 @@ from inception_state import pictures, state
 from PIL import Image
 
 from jaxgan import metrics
-from jaxgan.features.inception import ProtocolName, inception
+from jaxgan.features.inception import inception
 from jaxgan.features.inception_layers import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +71,7 @@ def outputs(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Ours, by the names of theirs."""
     images = np.load(folder / "pictures.npy")
     weights = folder / "weights.pth"
-    protocols: tuple[ProtocolName, ...] = ("tf1", "pytorch-fid")
+    protocols: tuple[str, ...] = ("tf1", "pytorch-fid")
     for protocol in protocols:
         for size in STAGES:
             extractor = inception(size, weights, resize=protocol)

@@ -12,8 +12,8 @@ Made are random weights and `count` .png files of random images. The sides read 
 
 pytorch-fid's sides need `--peers_python`, a python that has it, torchvision and PyTorch; without it ours runs
 alone. A round starts each side in turn, in a process of its own. Printed is a markdown table: medians of
-images/s, ours over the others (medians of each round's ratios), seconds of all cores an image, seconds for the
-distance, the peak of the process's memory (without that of pytorch-fid's workers), and seconds from the
+images/s, ours over the others (medians of each round's ratios), seconds of all cores an image, seconds for
+the distance, the peak of the process's memory (without that of pytorch-fid's workers), and seconds from the
 process's start to its first batch, in which ours compiles. PyTorch's threads wait for each other at each
 operation and lose more than ours to other work: believe ratios of an idle machine, or else, under
 `taskset -c 0`, the cores' seconds.

@@ -1,7 +1,7 @@
 """How figures answer to faults in images that grow in steps: noise, blur, JPEG, classes left out.
 
-`python -m benchmarks.fid_steps SOURCE [--features=inception-2048] [--weights=PATH] [--count=2500] [--reference=0]
-[--picture=PATH] [--json=PATH]`
+`python -m benchmarks.fid_steps SOURCE [--features=inception-2048] [--weights=PATH] [--count=2500]
+[--reference=0] [--picture=PATH] [--json=PATH]`
 
 SOURCE, as `jaxgan.data.open_source` takes it, is cut in two at random. One half is the reference; of the
 other `count` images are damaged, and each time compared with it. Printed is a markdown table; the picture has

@@ -141,10 +141,10 @@ def test_files_that_are_not_of_this_network_are_refused_with_hash_names_and_shap
 def test_truncated_files_objects_and_missing_ones_are_refused(theirs, tmp_path):
     cut = tmp_path / "cut.npz"
     cut.write_bytes(theirs.read_bytes()[:100_000])
-    with pytest.raises(WeightsError, match="cut.npz is no .npz of plain arrays"):
+    with pytest.raises(WeightsError, match="cut.npz: it is no .npz of plain arrays"):
         inception(64, cut)
     np.savez(tmp_path / "objects.npz", conv=np.asarray([{}], object))
-    with pytest.raises(WeightsError, match="objects.npz is no .npz of plain arrays"):
+    with pytest.raises(WeightsError, match="objects.npz: it is no .npz of plain arrays"):
         inception(64, tmp_path / "objects.npz")
     with pytest.raises(FileNotFoundError):
         inception(64, tmp_path / "none.npz")

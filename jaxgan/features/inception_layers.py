@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxgan.features import weights
 from jaxgan.files import AnyPath
-from jaxgan.interop import tables
+from jaxgan.interop import files, tables
 from jaxgan.interop.pickles import WeightsError
 from jaxgan.interop.rules import CONV, DENSE, NOTHING, SAME, Rule
 from jaxgan.interop.tables import Entry, Table
@@ -137,7 +137,7 @@ def read(path: AnyPath) -> Read:
       WeightsError: it is damaged, or of another network: names and shapes are listed.
       OSError: it cannot be read.
     """
-    found = weights.read(path)
+    found = files.read(path)
     theirs = any(name.startswith("Conv2d_1a_3x3") for name in found)
     stages = list(STAGES)
     while len(stages) > 1 and not theirs and not any(f"{name}/w" in found for name in STAGES[stages[-1]]):

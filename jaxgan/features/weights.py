@@ -1,21 +1,17 @@
-"""Files of fixed weights: downloaded, held against their hash, and read as arrays without being run."""
+"""Files of fixed weights: downloaded, and held against their hash."""
 
 import hashlib
 import http.client
 import urllib.request
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from platformdirs import user_cache_path
 
 from jaxgan.files import AnyPath, whole
-from jaxgan.interop import files
 from jaxgan.interop.pickles import WeightsError
 
 TIMEOUT = 60  # seconds without an answer
-MOST = 2**32  # bytes of a file's arrays
 
 
 class Published(NamedTuple):
@@ -60,27 +56,3 @@ def download(published: Published, path: AnyPath) -> None:
                 f"{address} gave {temporary.stat().st_size:,} bytes of SHA-256 {found}, expected {size:,} "
                 f"of {expected}. Try again, or bring the file by other means, and give its path as weights."
             )
-
-
-def read(path: AnyPath) -> files.Weights:
-    """The arrays of a file of weights by name: .npz of plain arrays, or what `jaxgan.interop.files` reads.
-
-    Raises:
-      WeightsError: it is damaged, or no such file.
-      OSError: it cannot be read.
-    """
-    return _read_npz(Path(path)) if Path(path).suffix == ".npz" else files.read(path)
-
-
-def _read_npz(path: Path) -> files.Weights:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(info.file_size for info in archive.infolist())
-        if size > MOST:
-            raise WeightsError(f"it claims {size:,} bytes of arrays; more than {MOST:,} are not read.")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except OSError:
-        raise
-    except Exception as error:  # zlib, zipfile and NumPy have errors of many kinds
-        raise WeightsError(f"{path} is no .npz of plain arrays that can be read: {error}") from error
