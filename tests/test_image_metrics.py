@@ -1,6 +1,7 @@
 import io
 import os
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,6 +15,7 @@ from scipy.ndimage import correlate1d
 from jaxgan import metrics
 from jaxgan.data import transforms
 
+ms_ssim = jax.jit(partial(metrics.ms_ssim, peak=255.0))
 SETS = Path(os.environ.get("JAXGAN_DATA", "nowhere")) / "super_resolution.tar"
 # Of the pairs below in float64. By scikit-image 0.26, with data_range=255 and channel_axis=-1: PSNR, and SSIM
 # with gaussian_weights=True and use_sample_covariance=False.
@@ -84,7 +86,7 @@ def test_psnr_and_ssim_are_those_of_scikit_image(size, name):
     images, targets = pairs(*size, dtype=np.float32)[name]
     psnr, ssim = BY_SKIMAGE[size][name]
     np.testing.assert_allclose(metrics.psnr(images, targets, peak=255), [psnr], rtol=1e-6)
-    np.testing.assert_allclose(metrics.ssim(images, targets, peak=255), [ssim], rtol=0, atol=3e-7)
+    np.testing.assert_allclose(metrics.ssim(images, targets, peak=255), [ssim], rtol=0, atol=2e-7)
     with jax.enable_x64(True):
         images, targets = pairs(*size)[name]
         np.testing.assert_allclose(metrics.psnr(images, targets, peak=255), [psnr], rtol=1e-13)
@@ -95,18 +97,18 @@ def test_psnr_and_ssim_are_those_of_scikit_image(size, name):
 def test_ms_ssim_is_that_of_pytorch_msssim(name):
     images, targets = pairs(176, 192, 2, np.float32)[name]
     expected = BY_PYTORCH_MSSSIM[name]
-    np.testing.assert_allclose(metrics.ms_ssim(images, targets, peak=255), [expected], rtol=0, atol=3e-7)
+    np.testing.assert_allclose(ms_ssim(images, targets), [expected], rtol=0, atol=2e-7)
     with jax.enable_x64(True):  # its window is of float32
         images, targets = pairs(176, 192, 2)[name]
-        np.testing.assert_allclose(metrics.ms_ssim(images, targets, peak=255), [expected], atol=2e-7)
+        np.testing.assert_allclose(ms_ssim(images, targets), [expected], atol=2e-7)
 
 
-@pytest.mark.parametrize("size", [(161, 175, 1), (163, 170, 1), (178, 161, 1)])
+@pytest.mark.parametrize("size", [(161, 175, 1), (178, 163, 1)])
 def test_ms_ssim_is_that_of_the_papers_at_odd_sizes(size):
     with jax.enable_x64(True):
         for images, targets in pairs(*size).values():
             expected = ms_ssim_by_the_papers(images[0, ..., 0], targets[0, ..., 0])
-            np.testing.assert_allclose(metrics.ms_ssim(images, targets, peak=255), [expected], rtol=1e-12)
+            np.testing.assert_allclose(ms_ssim(images, targets), [expected], rtol=1e-12)
 
 
 def test_psnr_worked_by_hand():
@@ -135,13 +137,11 @@ def test_values_are_of_each_image_and_symmetric_and_of_any_peak(metric):
     images, targets = (np.concatenate(x) for x in zip(*pairs(162, 161, 1, np.float32).values(), strict=True))
     found = metric(images, targets, peak=255)
     assert found.shape == (3,) and found.dtype == jnp.float32
-    for i in range(3):
-        one = metric(images[i : i + 1], targets[i : i + 1], peak=255)
-        np.testing.assert_allclose(one, found[i : i + 1], rtol=1e-6)
-    np.testing.assert_allclose(metric(targets, images, peak=255), found, rtol=2e-6)
-    np.testing.assert_allclose(metric(images / 255, targets / 255, peak=1.0), found, rtol=2e-6)
-    jitted = jax.jit(lambda a, b: metric(a, b, peak=255))(images, targets)
-    np.testing.assert_allclose(jitted, found, rtol=1e-6)
+    jitted = jax.jit(metric)
+    np.testing.assert_allclose(jitted(images, targets, peak=255), found, rtol=1e-6)
+    np.testing.assert_allclose(jitted(targets[::-1], images[::-1], peak=255), found[::-1], rtol=2e-6)
+    np.testing.assert_allclose(jitted(images / 255, targets / 255, peak=1.0), found, rtol=2e-6)
+    np.testing.assert_allclose(jitted(images[1:2], targets[1:2], peak=255), found[1:2], rtol=1e-6)
 
 
 @each_metric
@@ -162,11 +162,9 @@ def test_gradients_are_those_of_differences(metric):
 def test_gradients_of_ms_ssim_are_those_of_differences_and_finite_where_it_is_0():
     with jax.enable_x64(True):
         images, targets = pairs(161, 161, 1)["shifted"]
-        check_grads(
-            lambda x: metrics.ms_ssim(x, targets, peak=255), (images,), order=1, modes=["rev"], rtol=1e-4
-        )
+        check_grads(lambda x: ms_ssim(x, targets), (images,), order=1, modes=["rev"], rtol=1e-4)
     images = jnp.float32(picture(161, 161, 1))[None]
-    value, gradient = jax.value_and_grad(lambda x: metrics.ms_ssim(x, 255 - images, peak=255)[0])(images)
+    value, gradient = jax.jit(jax.value_and_grad(lambda x: ms_ssim(x, 255 - images)[0]))(images)
     assert value == 0 and jnp.isfinite(gradient).all()
 
 
@@ -176,7 +174,7 @@ def test_ssim_pulls_an_image_to_its_target():
     before = metrics.ssim(images, targets, peak=255)
     for _ in range(50):
         images = images + 2000 * gradient(images)
-    assert metrics.ssim(images, targets, peak=255) > before + 0.1
+    assert metrics.ssim(images, targets, peak=255) > before + 0.04
 
 
 def test_luma_is_between_the_levels_of_a_studio():

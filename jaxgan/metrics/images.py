@@ -115,17 +115,18 @@ def ms_ssim(images: jax.Array, targets: jax.Array, *, peak: float, border: int =
 def _lost(images: jax.Array, targets: jax.Array, peak: float) -> tuple[jax.Array, jax.Array]:
     """What luminance, and contrast times structure, are below 1: of [B,H,W,C], [B,H-10,W-10,C] each.
 
-    By 2ab = a^2 + b^2 - (a - b)^2 they are quotients with squares of the difference d above. Of centred
-    values, and averaged before they are taken from 1, near images are told apart in float32.
+    By 2ab = a^2 + b^2 - (a - b)^2 they are quotients with squares of the difference d above. Variances are of
+    values less the image's mean. Both keep images apart in float32 that are near each other.
     """
     c1, c2 = (K1 * peak) ** 2, (K2 * peak) ** 2
-    half = peak / 2
-    a, b = images - half, targets - half
+    level_a, level_b = (jnp.mean(x, axis=(1, 2), keepdims=True) for x in (images, targets))
+    a, b = images - level_a, targets - level_b
     d = a - b
     mean_b, mean_d = _blur(b), _blur(d)
     mean_a = mean_b + mean_d
     both = _blur(a**2 + b**2) - mean_a**2 - mean_b**2
-    luminance = mean_d**2 / ((mean_a + half) ** 2 + (mean_b + half) ** 2 + c1)
+    squares = (mean_a + level_a) ** 2 + (mean_b + level_b) ** 2
+    luminance = (mean_d + level_a - level_b) ** 2 / (squares + c1)
     return luminance, (_blur(d**2) - mean_d**2) / (both + c2)
 
 
@@ -138,12 +139,13 @@ def _blur(images: jax.Array) -> jax.Array:
     offsets = np.arange(WINDOW) - WINDOW // 2
     weights = np.exp(-(offsets**2) / (2 * SIGMA**2))
     weights /= weights.sum()
-    height, width = (
-        sum(weight * np.eye(side - WINDOW + 1, side, i) for i, weight in enumerate(weights))
-        for side in images.shape[1:3]
-    )
-    bands = (jnp.asarray(band, images.dtype) for band in (height, width))
-    return jnp.einsum("ph,qw,bhwc->bpqc", *bands, images, precision=jax.lax.Precision.HIGHEST)
+    for axis in (1, 2):
+        side = images.shape[axis]
+        band = sum(weight * np.eye(side, side - WINDOW + 1, -i) for i, weight in enumerate(weights))
+        rows = jnp.moveaxis(images, axis, -1)
+        means = jnp.matmul(rows, jnp.asarray(band, rows.dtype), precision=jax.lax.Precision.HIGHEST)
+        images = jnp.moveaxis(means, -1, axis)
+    return images
 
 
 def _halved(images: jax.Array) -> jax.Array:
