@@ -34,9 +34,8 @@ def main() -> None:
     cases = _features() | _images()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "arrays.npz")
-        np.savez(
-            path, **{f"{name}/{i}": array for name, pair in cases.items() for i, array in enumerate(pair)}
-        )
+        arrays: Any = {f"{name}/{i}": x for name, pair in cases.items() for i, x in enumerate(pair)}
+        np.savez(path, **arrays)
         command = [options.peers_python, str(PEER), str(path)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     print("| case | figure, peer | ours | peer's | difference |\n| --- | --- | --- | --- | --- |")
