@@ -11,7 +11,7 @@ from jaxgan.models import layers
 SMALLEST = 8  # pixels a side
 GRID = 4  # pixels a side, at least, of the grid that the hidden layer sees
 GROUPS = 8  # of channels, each normalised by itself: Wu & He 2018
-WIDEST = 4  # times the width of the first stage
+WIDEST = 8  # times the width of the first stage
 
 
 class Classifier(nn.Module):
@@ -23,13 +23,13 @@ class Classifier(nn.Module):
     Attributes:
       image_shape: (H, W, C).
       num_classes: K.
-      width: channels of the first stage, a multiple of 8; each further one has twice as many, up to 4 times.
+      width: channels of the first stage, a multiple of 8; each further one has twice as many, up to 8 times.
       features: D, of the hidden layer.
     """
 
     image_shape: tuple[int, int, int]
     num_classes: int
-    width: int = 32
+    width: int = 16
     features: int = 64
 
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
