@@ -6,7 +6,6 @@ save_classifier("digits.safetensors", classifier)
 extractor = load_classifier("digits.safetensors").extractor
 """
 
-import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,11 +17,10 @@ from jaxgan.data.sources import DataError, Source
 from jaxgan.data.transforms import resize
 from jaxgan.features import fitting
 from jaxgan.features.extractors import Extractor, as_colour, digest_of
+from jaxgan.files import AnyPath
 from jaxgan.interop import cards
 from jaxgan.interop.pickles import WeightsError
 from jaxgan.models import classifier as networks
-
-AnyPath = str | os.PathLike[str]
 
 
 class TrainedClassifier(NamedTuple):

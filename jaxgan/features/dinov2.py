@@ -1,6 +1,5 @@
 """DINOv2: features of a vision transformer trained without labels, when its weights are given."""
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +11,12 @@ from flax import linen as nn
 
 from jaxgan.data.transforms import resize
 from jaxgan.features.extractors import Extractor, as_colour, digest_of
+from jaxgan.files import AnyPath
 from jaxgan.interop import files, tables
 from jaxgan.interop.pickles import WeightsError
 from jaxgan.interop.rules import CONV, DENSE
 from jaxgan.models import layers
 
-AnyPath = str | os.PathLike[str]
 SIZE, PATCH = 224, 14  # pixels a side, of images and of a token
 GRID = SIZE // PATCH
 HEAD = 64  # numbers of a token that attend by themselves, in networks of all sizes

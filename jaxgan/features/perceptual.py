@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan.features.extractors import as_colour, digest_of
+from jaxgan.files import AnyPath
 from jaxgan.interop import files, tables
 from jaxgan.interop.rules import CONV, Rule
 from jaxgan.models import layers
 
-AnyPath = str | os.PathLike[str]
 # Channels, kernel, stride and padding of AlexNet's convolutions, as in Krizhevsky 2014, and their places in
 # torchvision's `features`; before the second and the third the largest of each 3x3 pixels is taken.
 CONVOLUTIONS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
