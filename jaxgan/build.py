@@ -88,7 +88,7 @@ def make_evaluator(config: Config, source: data.Source, *, progress: bool = Fals
             labelled=config.model.conditional,
             progress=progress,
         )
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise configs.ConfigError(f"Samples cannot be evaluated (config.evaluate): {error}") from error
 
 

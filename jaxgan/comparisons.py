@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from jaxgan import build, data, observation, pictures, training
 from jaxgan.checkpoints import CheckpointError, Checkpoints
 from jaxgan.evaluation import results
-from jaxgan.evaluation.evaluator import Evaluator, Request
+from jaxgan.evaluation.evaluator import EvaluationError, Evaluator, Request
 from jaxgan.evaluation.results import FOLDER, Result, ResultError
 from jaxgan.evaluation.sets import of_source
 
@@ -41,23 +41,23 @@ def evaluate_run(
 
     Raises:
       FileNotFoundError, CheckpointError, ConfigError: of the run.
-      EvaluationError, DataError, WeightsError: what cannot be measured.
+      EvaluationError, DataError: what cannot be measured.
     """
+    saved, steps = saved_steps(directory), sorted({*steps})
+    if missing := {*steps} - {*saved}:
+        raise CheckpointError(f"{directory} has the steps {saved}, and not {sorted(missing)}; take of those.")
     run = training.open_run(directory, step=steps[0] if steps else None)
-    config = ConfigDict(run.config.to_dict())
-    config.data.split = split or config.data.split
     evaluator = Evaluator(
         request,
-        reference or build.open_source(config, progress=progress),
-        crop=tuple(config.data.random_crop) or None,
-        labelled=config.model.conditional,
+        reference or _trained_on(run, split, progress=progress),
+        crop=tuple(run.config.data.random_crop) or None,
+        labelled=run.config.model.conditional,
         progress=progress,
     )
     written = {}
     for step in steps or [int(run.state.step)]:
         run = run if step == int(run.state.step) else training.open_run(directory, step=step)
-        about = observation.about(run.state) | {"run": str(directory)}
-        fakes = evaluator.samples(run.sampler, about=about, truncation=truncation)
+        fakes = evaluator.samples(run.sampler, about=observation.about(run.state), truncation=truncation)
         result = evaluator.measure(fakes, intervals=intervals)
         written[results.save(result, Path(directory) / FOLDER)] = result
     if len(written) > 1:
@@ -65,21 +65,43 @@ def evaluate_run(
     return written
 
 
+def _trained_on(run: training.Run, split: str, *, progress: bool) -> data.Source:
+    """A run's real images, or another split of them."""
+    config = ConfigDict(run.config.to_dict())
+    config.data.split = split or config.data.split
+    source = build.open_source(config, progress=progress)
+    same_split = config.data.split == run.config.data.split
+    if same_split and source.fingerprint != run.record["stream"]["source"]:
+        raise EvaluationError(
+            f"{source.name} holds other images than the run was trained on; name the real ones (--against)."
+        )
+    return source
+
+
 def evaluate_images(
     images: data.Source,
     reference: data.Source,
     request: Request,
     *,
+    count: int = 0,
     intervals: bool = True,
     progress: bool = False,
 ) -> Result:
-    """Measures a set of images: all of them, whatever `request.samples` says.
+    """Measures a set of images.
+
+    Args:
+      images: the set.
+      reference: the real images.
+      request: what to measure; nothing is drawn, so that its `samples` is of no matter.
+      count: how many of the images; 0 is all.
+      intervals: make those that take long too.
+      progress: show bars on stderr.
 
     Raises:
-      EvaluationError, DataError, WeightsError: what cannot be measured.
+      EvaluationError, DataError: what cannot be measured.
     """
-    evaluator = Evaluator(request, reference, progress=progress)
-    return evaluator.measure(of_source(images), intervals=intervals)
+    measured = of_source(images, count, seed=request.seed)
+    return Evaluator(request, reference, progress=progress).measure(measured, intervals=intervals)
 
 
 def saved_steps(directory: str | Path) -> list[int]:
@@ -92,8 +114,8 @@ def saved_steps(directory: str | Path) -> list[int]:
 
 
 def is_run(target: str | Path) -> bool:
-    """A directory with checkpoints in it."""
-    return (Path(target) / "checkpoints").is_dir()
+    """A directory that training has written to, with or without checkpoints."""
+    return (Path(target) / "checkpoints").is_dir() or (Path(target) / "config.json").is_file()
 
 
 def open_images(spec: str, *, split: str = "train", size: Sequence[int] = ()) -> data.Source:
@@ -117,7 +139,12 @@ def compare(targets: Sequence[str | Path]) -> str:
     if len(found) < 2:
         raise ResultError("Give two or more different runs, or files of results, to compare.")
     results.check_comparable(found)
-    return results.table(found)
+    return results.table({f"{name}{_step(result)}": result for name, result in found.items()})
+
+
+def _step(result: Result) -> str:
+    samples = result.protocol["samples"]
+    return f", step {samples['step']:,}" if "step" in samples else ""
 
 
 def _newest(target: Path) -> Path:

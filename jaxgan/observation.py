@@ -1,8 +1,10 @@
 """What is seen of a run while it trains: its metrics and its pictures."""
 
+import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from jaxgan import pictures, report
 from jaxgan.data import Source, centre_crop, to_float
 from jaxgan.evaluation import results
-from jaxgan.evaluation.evaluator import Evaluator
+from jaxgan.evaluation.evaluator import EvaluationError, Evaluator
 from jaxgan.metrics import distances
 from jaxgan.sampling import Sampler
 from jaxgan.state import GANState
@@ -21,6 +23,8 @@ MEASURED = 1024  # samples, and real images, that a distance compares, of up to 
 MEASURED_VALUES = MEASURED * 64 * 64 * 3  # of larger ones fewer, but not less than
 MIN_MEASURED = 64
 STRIP = 4  # grids in the strip over time
+
+_LOG = logging.getLogger(__name__)
 
 
 class Diverged(RuntimeError):
@@ -86,6 +90,13 @@ class Watch:
         self._written, self._wrote = images, now
         self.log.write(step, {"kimg": images / 1000, "seconds": now - self._began, **values, **pace})
         self.log.advance(0, 0, {name: values[name] for name in values if name.startswith("loss/")})
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves time in which nothing is trained out of the pace."""
+        began = time.monotonic()
+        yield
+        self._wrote += time.monotonic() - began
 
 
 def _advice(step: int, name: str, metrics: Mapping[str, jax.Array], position: int) -> str:
@@ -155,8 +166,16 @@ def about(state: GANState) -> dict[str, Any]:
 def evaluate(
     evaluator: Evaluator, state: GANState, sampler: Sampler, *, directory: Path | None
 ) -> dict[str, float]:
-    """Figures of a state's samples, by name, which are written into a run's directory too, if given."""
-    result = evaluator.measure(evaluator.samples(sampler, about=about(state)), intervals=False)
+    """Figures of a state's samples, by name, which are written into a run's directory too, if given.
+
+    Samples of which none can be made are logged: training goes on.
+    """
+    said = about(state)
+    try:
+        result = evaluator.measure(evaluator.samples(sampler, about=said), intervals=False)
+    except EvaluationError as error:
+        _LOG.warning("Samples of step %s are not evaluated: %s", said["step"], error)
+        return {}
     if directory is not None:
         results.save(result, directory / results.FOLDER)
     return {f"evaluation/{name}": figure.value for name, figure in result.figures.items()}

@@ -173,7 +173,8 @@ def train(
                 measured = dict[str, float]()
                 if "evaluate" in due and setup.evaluator:
                     place = workdir if primary else None
-                    measured |= evaluate(setup.evaluator, state, setup.sampler(state), directory=place)
+                    with watch.paused():
+                        measured |= evaluate(setup.evaluator, state, setup.sampler(state), directory=place)
                 if "checkpoint" in due:
                     measured |= measure(setup.sampler(state), setup.source, seed=config.seed)
                     checkpoints.save(step, state, record=record, metrics=measured)
@@ -255,10 +256,10 @@ def _due(config: Config, step: int, *, stopping: bool) -> set[str]:
     }
     if config.evaluate.every and not stopping:
         images = config.batch_size * alternation.batches_per_step(build.make_alternation(config))
-        steps_between = config.evaluate.every * 1000 / images
+        between = max(1, round(config.evaluate.every * 1000))  # whole images, which divide without rounding
         before = step - config.parallel.steps_per_call
         rated = "checkpoint" in due and config.checkpoint.best_metric in FIGURE_NAMES
-        if last or rated or step // steps_between > before // steps_between:
+        if last or rated or step * images // between > before * images // between:
             due.add("evaluate")
     return due
 

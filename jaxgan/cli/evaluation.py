@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from jaxgan import comparisons, parallel
-from jaxgan.cli.arguments import count
+from jaxgan.cli.arguments import count, natural
+from jaxgan.data import Source
 from jaxgan.evaluation import results
 from jaxgan.evaluation.evaluator import EvaluationError, Request
 from jaxgan.evaluation.figures import FIGURES
@@ -27,18 +28,22 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--against", default="", help="the real images, a folder or a source (default: the run's)"
     )
     parser.add_argument("--metrics", default="fid", help="names, with commas between")
-    parser.add_argument("--samples", type=count, default=asked.samples, help="how many are drawn")
-    parser.add_argument("--reference", type=int, default=0, help="real images compared with (default: all)")
+    parser.add_argument(
+        "--samples", type=count, help=f"how many (default: of a run {asked.samples:,}, of a set all)"
+    )
+    parser.add_argument(
+        "--reference", type=natural, default=0, help="real images compared with (default: all)"
+    )
     parser.add_argument("--features", default=asked.features, help=f"one of {', '.join(choosing.NAMES)}")
     parser.add_argument("--weights", default="", help="a file of them (default: the published ones)")
     parser.add_argument("--resize", default="", help="of Inception: tf1 (default), clean or pytorch-fid")
     parser.add_argument("--lpips", default="", help="a file of its weights, for path lengths")
     parser.add_argument("--split", default="", help="of the real images (default: the run's, or train)")
-    parser.add_argument("--size", type=int, nargs=2, default=(), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--size", type=count, nargs=2, default=(), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--step", default="newest", help="of the run's: newest, all, or numbers with commas")
     parser.add_argument("--truncation", type=float, default=1.0, help="of a style-based generator")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples")
-    parser.add_argument("--batch", type=int, default=0, help="images at a time (default: 50 a device)")
+    parser.add_argument("--seed", type=natural, default=0, help="of the samples")
+    parser.add_argument("--batch", type=natural, default=0, help="images at a time (default: 50 a device)")
     parser.add_argument("--quick", action="store_true", help="without the intervals that take long")
     parser.add_argument("--out", type=Path, help="a JSON file for the results of a set of images")
     parser.set_defaults(run=evaluate)
@@ -51,38 +56,56 @@ def evaluate(given: argparse.Namespace) -> int:
     """Measures a run's samples, or a set of images."""
     parallel.keep_compilations()
     parallel.speed_up_convolutions()
-    request = Request(
-        metrics=tuple(given.metrics.split(",")),
-        **{name: getattr(given, name) for name in Request._fields if name != "metrics"},
-    )
-    against = None
-    if given.against:
-        against = comparisons.open_images(given.against, split=given.split or "train", size=given.size)
-    how = {"intervals": not given.quick, "progress": True}
-    if comparisons.is_run(given.target):
-        written = comparisons.evaluate_run(
-            given.target,
-            request,
-            steps=_steps(given.step, given.target),
-            reference=against,
-            split=given.split,
-            truncation=given.truncation,
-            **how,
-        )
-        print(results.table({f"step {r.protocol['samples']['step']:,}": r for r in written.values()}))
-        print("\n".join(map(str, written)))
-        found = [*written.values()]
-    elif against is None:
-        raise EvaluationError(f"{given.target} is no run of ours: give --against, the real images.")
-    else:
-        images = comparisons.open_images(given.target, size=given.size)
-        found = [comparisons.evaluate_images(images, against, request, **how)]
-        print(results.table({given.target: found[0]}))
-        if given.out:
-            results.write(found[0], given.out)
-    for note in dict.fromkeys(note for result in found for note in result.notes):
+    fields = {name: getattr(given, name) for name in Request._fields}
+    fields["metrics"] = tuple(name.strip() for name in given.metrics.split(","))
+    request = Request(**{name: value for name, value in fields.items() if value is not None})
+    found = (_of_run if comparisons.is_run(given.target) else _of_images)(given, request)
+    print(results.table(found))
+    for note in dict.fromkeys(note for result in found.values() for note in result.notes):
         print(f"Note: {note}")
     return 0
+
+
+def _of_run(given: argparse.Namespace, request: Request) -> dict[str, results.Result]:
+    if given.out:
+        raise EvaluationError(f"--out is for a set of images; results of a run lie in it, {results.FOLDER}/.")
+    written = comparisons.evaluate_run(
+        given.target,
+        request,
+        steps=_steps(given.step, given.target),
+        reference=_reference(given) if given.against else None,
+        split=given.split,
+        truncation=given.truncation,
+        intervals=not given.quick,
+        progress=True,
+    )
+    print("\n".join(map(str, written)))
+    return {f"step {result.protocol['samples']['step']:,}": result for result in written.values()}
+
+
+def _of_images(given: argparse.Namespace, request: Request) -> dict[str, results.Result]:
+    if not given.against:
+        raise EvaluationError(f"{given.target} is no run of ours: give --against, the real images.")
+    if given.step != "newest" or given.truncation != 1.0:
+        raise EvaluationError(f"--step and --truncation are of runs, and {given.target} is none of ours.")
+    if given.out and given.out.exists():
+        raise EvaluationError(f"{given.out} exists; give --out another name.")
+    images = comparisons.open_images(given.target, size=given.size)
+    result = comparisons.evaluate_images(
+        images,
+        _reference(given),
+        request,
+        count=given.samples or 0,
+        intervals=not given.quick,
+        progress=True,
+    )
+    if given.out:
+        results.write(result, given.out)
+    return {given.target: result}
+
+
+def _reference(given: argparse.Namespace) -> Source:
+    return comparisons.open_images(given.against, split=given.split or "train", size=given.size)
 
 
 def _steps(text: str, directory: str) -> list[int]:

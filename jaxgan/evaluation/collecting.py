@@ -5,29 +5,35 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from platformdirs import user_cache_path
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
+from jaxgan import metrics
+from jaxgan.data.sources import fingerprint_of
 from jaxgan.evaluation.sets import ImageSet
 from jaxgan.features.extractors import Extractor
 from jaxgan.files import whole
 
 BATCH = 50  # images a device at a time
 KEPT = 4 * 2**30  # bytes of features in the user's cache folder, beyond which the oldest go
+NEIGHBOURS = 5  # of each image, as far as figures look
 
 
-class Features(NamedTuple):
-    """What a network makes of a set of images.
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What a network makes of a set of images, and what several figures are made of, each made once.
 
     Attributes:
       features: float32 [N,D].
@@ -38,6 +44,16 @@ class Features(NamedTuple):
     features: np.ndarray
     logits: np.ndarray | None
     labels: np.ndarray | None
+
+    @cached_property
+    def moments(self) -> metrics.Moments:
+        """Their mean and covariance."""
+        return metrics.Moments.of(self.features)
+
+    @cached_property
+    def manifold(self) -> metrics.Manifold:
+        """What they cover, for every k that is used."""
+        return metrics.manifold(self.features, k=NEIGHBOURS, arithmetic=np.float32)
 
 
 def collect(
@@ -59,7 +75,7 @@ def collect(
     """
     path = _place(images, extractor)
     arrays = _load(path) if path else None
-    if arrays is None:
+    if not _everywhere(arrays is not None) or arrays is None:
         arrays = _compute(images, extractor, batch, tuple(devices or jax.devices()), progress)
         if path:
             _keep(path, arrays)
@@ -106,7 +122,7 @@ def _pipeline(
     @partial(jax.jit, out_shardings=replicated)
     def run(variables: dict[str, Any], weights: Any, inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
         images = pixels(**variables, **inputs)
-        images = images.astype(jnp.float32) * (255.0 / jnp.iinfo(images.dtype).max)
+        images = images.astype(jnp.float32) / (jnp.iinfo(images.dtype).max / 255)
         made = {"features": apply(weights, images)}
         return made if logits is None else made | {"logits": logits(weights, images)}
 
@@ -126,33 +142,44 @@ def _place_on(sharding: NamedSharding, tree: Any) -> Any:
 # What is kept
 
 
+def _everywhere(found: bool) -> bool:
+    """Whether every process of a run has found features: what one has to make, all do."""
+    if jax.process_count() == 1:
+        return found
+    return bool(np.all(multihost_utils.process_allgather(np.bool_(found))))
+
+
 def _place(images: ImageSet, extractor: Extractor) -> Path | None:
     if not images.fingerprint:
         return None
-    said = [images.fingerprint, extractor.name, extractor.digest, extractor.resize, jax.default_backend()]
+    said = [images.fingerprint, extractor.name, extractor.digest, extractor.resize, extractor.size]
+    said += [extractor.logits is not None, jax.default_backend()]
     name = hashlib.sha256(json.dumps(said).encode()).hexdigest()
     return user_cache_path("jaxgan") / "features" / f"{name}.safetensors"
 
 
 def _load(path: Path) -> dict[str, np.ndarray] | None:
+    """What was kept; None where nothing is, or what is damaged."""
     try:
-        arrays = load_file(path)
+        with safe_open(path, "numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+            digest = (file.metadata() or {}).get("sha256")
         os.utime(path)
-    except (OSError, SafetensorError):  # none, or one that is damaged: they are made anew
+    except (OSError, SafetensorError):
         return None
-    return arrays
+    return arrays if digest == fingerprint_of(arrays) else None
 
 
 def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes features where they are found next time; features that cannot be kept are no error."""
     try:
         with whole(path) as temporary:
-            save_file(arrays, temporary)
+            save_file(arrays, temporary, {"sha256": fingerprint_of(arrays)})
         files = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
         total = sum(file.stat().st_size for file in files)
         for file in files[:-1]:
             if total > KEPT:
                 total -= file.stat().st_size
                 file.unlink()
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         print(f"Features are not kept for the next time: {error}", file=sys.stderr)

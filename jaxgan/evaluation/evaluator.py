@@ -1,14 +1,17 @@
 """Measures sets of images against a reference."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 import jaxgan
 from jaxgan.data import Source
-from jaxgan.evaluation.collecting import collect
+from jaxgan.evaluation.collecting import Features, collect
 from jaxgan.evaluation.figures import FIGURES, Comparison
 from jaxgan.evaluation.results import Result
 from jaxgan.evaluation.sets import ImageSet, of_sampler, of_source
@@ -29,6 +32,15 @@ NEEDS = {
 
 class EvaluationError(ValueError):
     """Something that cannot be measured as asked; the message says what to change."""
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What parts say of what they are given is what cannot be measured."""
+    try:
+        yield
+    except ValueError as error:
+        raise EvaluationError(str(error)) from error
 
 
 class Request(NamedTuple):
@@ -79,26 +91,29 @@ class Evaluator:
           progress: show bars on stderr.
 
         Raises:
-          EvaluationError, DataError, WeightsError: what cannot be measured.
+          EvaluationError: what cannot be measured.
+          OSError: a file of weights cannot be read.
         """
+        if not request.metrics:
+            raise EvaluationError(f"No metrics are asked for; name some of {', '.join(FIGURES)}.")
         if unknown := [name for name in request.metrics if name not in FIGURES]:
             raise EvaluationError(f"No metrics {unknown}; expected some of {', '.join(FIGURES)}.")
         self.request, self.progress = request, progress
-        self.reals = of_source(source, request.reference, crop=crop, labelled=labelled, seed=request.seed)
-        self.extractor = choose(request.features, source, weights=request.weights, resize=request.resize)
-        self.distance = lpips(request.lpips) if request.lpips else None
-        there = {
-            "labels": self.reals.labels is not None,
-            "logits": self.extractor.logits is not None,
-            "classes": bool(self.extractor.classes),
-            "lpips": self.distance is not None,
-        }
-        self._has = {need for need, is_there in there.items() if is_there}
-        self._check({*self._has, "generator"})
+        with refusing():
+            self.reals = of_source(source, request.reference, crop=crop, labelled=labelled, seed=request.seed)
+            self.distance = lpips(request.lpips) if request.lpips else None
+            there = {"labels": self.reals.labels is not None, "lpips": self.distance is not None}
+            self._has = {need for need, is_there in there.items() if is_there}
+            self._check({*self._has, "generator", "logits", "classes"})  # before a classifier is trained
+            self.extractor = choose(request.features, source, weights=request.weights, resize=request.resize)
+            there = {"logits": self.extractor.logits is not None, "classes": bool(self.extractor.classes)}
+            self._has |= {need for need, is_there in there.items() if is_there}
+            self._check({*self._has, "generator"})
+            self._look((*(crop or source.image_shape[:2]), source.image_shape[2]))
 
     def samples(self, sampler: Sampler, *, about: Mapping[str, Any], truncation: float = 1.0) -> ImageSet:
         """The images of a sampler that are measured; an EvaluationError where it does not fit."""
-        try:
+        with refusing():
             return of_sampler(
                 sampler,
                 self.request.samples,
@@ -107,8 +122,6 @@ class Evaluator:
                 truncation=truncation,
                 about=about,
             )
-        except ValueError as error:
-            raise EvaluationError(str(error)) from error
 
     def measure(self, fakes: ImageSet, *, intervals: bool = True) -> Result:
         """The figures of a set.
@@ -120,31 +133,41 @@ class Evaluator:
         Raises:
           EvaluationError: figures that cannot be made of these sets.
         """
-        start, request = time.monotonic(), self.request
+        start = time.monotonic()
         lacks = {"labels"} if fakes.labels is None else set()
         self._check((self._has | ({"generator"} if fakes.sampler else set())) - lacks)
-        said = ("real images", "images") if self.progress else ("", "")
-        real, fake = (
-            collect(images, self.extractor, batch=request.batch, progress=words)
-            for images, words in zip((self.reals, fakes), said, strict=True)
-        )
-        try:
+        with refusing():
+            real, fake = self.real, self._collect(fakes, "images")
             notes = [
                 f"{what}: {note}"
                 for what, features in (("Reference", real), ("Samples", fake))
                 for note in check_features(features.features)
             ]
             comparison = Comparison(
-                fake, real, fakes, self.reals, distance=self.distance, intervals=intervals, seed=request.seed
+                fake, real, fakes, self.reals, self.distance, intervals, seed=self.request.seed
             )
             figures = {
                 name: figure
-                for asked in request.metrics
+                for asked in self.request.metrics
                 for name, figure in FIGURES[asked].of(comparison).items()
             }
-        except ValueError as error:
-            raise EvaluationError(str(error)) from error
         return Result(figures, notes, self._protocol(fakes), time.monotonic() - start)
+
+    @cached_property
+    def real(self) -> Features:
+        """Of the reference; it stays in memory, for many sets that are measured against it."""
+        return self._collect(self.reals, "real images")
+
+    def _collect(self, images: ImageSet, what: str) -> Features:
+        said = what if self.progress else ""
+        return collect(images, self.extractor, batch=self.request.batch, progress=said)
+
+    def _look(self, shape: tuple[int, ...]) -> None:
+        """Has the networks refuse images [H,W,C] that are not for them, which costs no more than a trace."""
+        images = jax.ShapeDtypeStruct((1, *shape), np.float32)
+        jax.eval_shape(self.extractor.apply, self.extractor.variables, images)
+        if self.distance and "ppl" in self.request.metrics:
+            jax.eval_shape(self.distance.apply, self.distance.variables, images, images)
 
     def _check(self, has: Collection[str]) -> None:
         """Refuses figures for which something is missing."""
@@ -154,7 +177,8 @@ class Evaluator:
                 raise EvaluationError(f"{name} needs {needed}; leave it out, or give that.")
 
     def _protocol(self, fakes: ImageSet) -> dict[str, Any]:
-        network = self.extractor
+        network, distance = self.extractor, self.distance
+        said = {"network": distance.name, "weights_sha256": distance.digest} if distance else {}
         return {
             "features": {
                 "network": network.name,
@@ -162,6 +186,7 @@ class Evaluator:
                 "resize": network.resize,
                 "size": network.size,
             },
+            **({"distance": said} if said else {}),
             "reference": self.reals.about,
             "samples": fakes.about,
             "seed": self.request.seed,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial, reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -20,14 +20,16 @@ T = TypeVar("T")
 
 NORMAL = 1.96  # standard errors on each side of a mean that make its interval of 95 %
 PARTS = 20  # of the samples, each left out once for an interval of a Frechet distance
+SPLITS = 10  # of the samples, for an Inception Score
 SUBSET = 1000  # images of a subset of the kernel distance; of fewer images all are compared at once
 PATHS = 16  # whose ends are drawn at a time
-LOOKED_AT = 8192  # images that figures of pixels are made of: Karras et al. 2018, section 5
+LOOKED_AT = 8192  # images that figures of pixels are made of, of up to 64x64x3;
+LOOKED_AT_VALUES = LOOKED_AT * 64 * 64 * 3  # of larger ones fewer
 NEAREST = {"precision": 3, "density": 5}  # k, as the papers have it: Kynkaanniemi 2019, Naeem 2020
 
 
-class Comparison:
-    """Two sets with their features, and what several figures are made of, each made once.
+class Comparison(NamedTuple):
+    """Two sets with their features.
 
     Attributes:
       fakes, reals: what a network makes of the sets.
@@ -37,34 +39,13 @@ class Comparison:
       seed: of subsets and projections.
     """
 
-    def __init__(
-        self,
-        fakes: Features,
-        reals: Features,
-        fake_images: ImageSet,
-        real_images: ImageSet,
-        *,
-        distance: PerceptualDistance | None = None,
-        intervals: bool = True,
-        seed: int = 0,
-    ) -> None:
-        self.fakes, self.reals = fakes, reals
-        self.fake_images, self.real_images = fake_images, real_images
-        self.distance, self.intervals, self.seed = distance, intervals, seed
-
-    @cached_property
-    def reference(self) -> Moments:
-        """Of the reals."""
-        return Moments.of(self.reals.features)
-
-    @cached_property
-    def manifolds(self) -> tuple[metrics.Manifold, metrics.Manifold]:
-        """Of reals and of fakes, for every k that is used."""
-        k = max(NEAREST.values())
-        real, fake = (
-            metrics.manifold(x.features, k=k, arithmetic=np.float32) for x in (self.reals, self.fakes)
-        )
-        return real, fake
+    fakes: Features
+    reals: Features
+    fake_images: ImageSet
+    real_images: ImageSet
+    distance: PerceptualDistance | None = None
+    intervals: bool = True
+    seed: int = 0
 
 
 class Figure(NamedTuple):
@@ -99,18 +80,19 @@ def _around(value: float, error: float) -> Interval:
 
 
 def _fid(of: Comparison) -> Mapping[str, Interval]:
-    if not of.intervals:
-        return {"fid": _plain(metrics.frechet_distance(Moments.of(of.fakes.features), of.reference))}
+    samples, reference = of.fakes.features, of.reals.moments
+    if not of.intervals or len(samples) < 3:  # of 2, none would be left for a covariance
+        return {"fid": _plain(metrics.frechet_distance(of.fakes.moments, reference))}
 
     def distance(parts: list[Moments]) -> float:
-        return metrics.frechet_distance(reduce(Moments.merge, parts), of.reference)
+        return metrics.frechet_distance(reduce(Moments.merge, parts), reference)
 
-    parts = metrics.cut(of.fakes.features, min(PARTS, len(of.fakes.features) // 2), seed=of.seed)
+    parts = metrics.cut(samples, min(PARTS, len(samples)), seed=of.seed)
     return {"fid": metrics.jackknife(distance, [Moments.of(part) for part in parts])}
 
 
 def _fid_infinity(of: Comparison) -> Mapping[str, Interval]:
-    found = metrics.frechet_at_infinity(of.fakes.features, of.reference, seed=of.seed)
+    found = metrics.frechet_at_infinity(of.fakes.features, of.reals.moments, seed=of.seed)
     return {"fid_infinity": _around(found.value, found.error)}
 
 
@@ -134,22 +116,28 @@ def _cmmd(of: Comparison) -> Mapping[str, Interval]:
 
 
 def _inception_score(of: Comparison) -> Mapping[str, Interval]:
-    found = metrics.inception_score(_given(of.fakes.logits))
-    return {"inception_score": _around(found.value, found.deviation / math.sqrt(10))}
+    logits = _given(of.fakes.logits)
+    splits = min(SPLITS, len(logits))
+    found = metrics.inception_score(logits, splits=splits)
+    return {"inception_score": _around(found.value, found.deviation / math.sqrt(splits))}
 
 
 def _share(seed: int, values: np.ndarray) -> Interval:
     return metrics.bootstrap(np.mean, values, seed=seed)
 
 
+def _overlap(of: Comparison, k: int) -> metrics.Overlap:
+    return metrics.overlap(of.reals.manifold, of.fakes.manifold, k=k, arithmetic=np.float32)
+
+
 def _precision(of: Comparison) -> Mapping[str, Interval]:
-    found = metrics.overlap(*of.manifolds, k=NEAREST["precision"], arithmetic=np.float32)
+    found = _overlap(of, NEAREST["precision"])
     return {"precision": _share(of.seed, found.precise), "recall": _share(of.seed, found.recalled)}
 
 
 def _density(of: Comparison) -> Mapping[str, Interval]:
     k = NEAREST["density"]
-    found = metrics.overlap(*of.manifolds, k=k, arithmetic=np.float32)
+    found = _overlap(of, k)
     return {"density": _share(of.seed, found.holders / k), "coverage": _share(of.seed, found.covered)}
 
 
@@ -159,7 +147,8 @@ def _accuracy(of: Comparison) -> Mapping[str, Interval]:
 
 
 def _sliced_wasserstein(of: Comparison) -> Mapping[str, Interval]:
-    count = min(LOOKED_AT, of.fake_images.length, of.real_images.length)
+    most = max(1, LOOKED_AT_VALUES // of.real_images.look(np.array([0])).size)
+    count = min(LOOKED_AT, most, of.fake_images.length, of.real_images.length)
     sets = (
         to_float(images.look(np.linspace(0, images.length - 1, count).astype(int)))
         for images in (of.fake_images, of.real_images)

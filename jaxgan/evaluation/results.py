@@ -45,14 +45,20 @@ def write(result: Result, path: files.AnyPath) -> None:
 def save(result: Result, directory: files.AnyPath) -> Path:
     """Writes a run's result to a file that its step, network and protocol name, beside what is there.
 
-    Figures that an earlier evaluation by the same protocol left in that file stay, unless made anew.
+    Figures that an earlier evaluation by the same protocol left in that file stay, unless made anew. A file
+    that cannot be read is renamed.
     """
     protocol = files.plain(result.protocol)
     code = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()[:8]
     step, network = protocol["samples"]["step"], protocol["features"]["network"]
     path = Path(directory) / f"step_{step:09d}_{network}_{code}.json"
-    if path.exists():
+    try:
         earlier = read(path)
+    except FileNotFoundError:
+        pass
+    except ResultError:
+        files.keep_old(path)
+    else:
         result = result._replace(
             figures={**earlier.figures, **result.figures},
             notes=list(dict.fromkeys([*earlier.notes, *result.notes])),
@@ -70,10 +76,14 @@ def read(path: files.AnyPath) -> Result:
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         figures = {
-            name: Interval(*(float(figure.get(end, "nan")) for end in Interval._fields))
+            name: Interval(
+                float(figure["value"]), *(float(figure.get(end, "nan")) for end in ("low", "high"))
+            )
             for name, figure in data["figures"].items()
         }
-        return Result(figures, [*data["notes"]], {**data["protocol"]}, float(data["seconds"]))
+        protocol = {**data["protocol"]}
+        protocol |= {name: {**protocol[name]} for name in ("features", "reference", "samples")}
+        return Result(figures, [*data["notes"]], protocol, float(data["seconds"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"{path} holds no results of an evaluation ({error!r}).") from error
 
@@ -95,8 +105,18 @@ def _cell(figure: Interval | None) -> str:
     return f"{figure.value:.4g}" + (f" ({low} to {high})" if low else "")
 
 
-# Of the protocol, what must agree for figures to be comparable.
-COMPARABLE = (("features",), ("reference",), ("samples", "count"), ("samples", "truncation"))
+def _comparable(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a protocol, what must agree for figures to be comparable; the reference by its images, not its name.
+
+    Truncation is 1 of what is no generator's.
+    """
+    samples = protocol["samples"]
+    return {
+        "features": protocol["features"],
+        "reference": {name: value for name, value in protocol["reference"].items() if name != "source"},
+        "samples.count": samples["count"],
+        "samples.truncation": samples.get("truncation", 1.0),
+    }
 
 
 def check_comparable(results: Mapping[str, Result]) -> None:
@@ -105,18 +125,12 @@ def check_comparable(results: Mapping[str, Result]) -> None:
     Raises:
       ResultError: naming what differs.
     """
-    first, *others = results
+    first, *others = ((name, _comparable(files.plain(result.protocol))) for name, result in results.items())
     for other in others:
-        for path in COMPARABLE:
-            here, there = (_at(results[name].protocol, path) for name in (first, other))
+        for what, here in first[1].items():
+            there = other[1][what]
             if here != there:
                 raise ResultError(
-                    f"{first} and {other} were measured in different ways, so their figures cannot be "
-                    f"compared: {'.'.join(path)} is {here} and {there}. Evaluate both alike."
+                    f"{first[0]} and {other[0]} were measured in different ways, so their figures cannot be "
+                    f"compared: {what} is {here} and {there}. Evaluate both alike."
                 )
-
-
-def _at(protocol: Mapping[str, Any], path: Sequence[str]) -> Any:
-    for name in path:
-        protocol = protocol.get(name, {}) if isinstance(protocol, Mapping) else {}
-    return protocol

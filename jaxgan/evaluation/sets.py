@@ -1,5 +1,6 @@
 """Sets of images that can be measured: a source's, or those that a generator draws."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,6 +9,8 @@ import numpy as np
 
 from jaxgan.data import DataError, Source, centre_crop
 from jaxgan.sampling import Sampler, sample_key
+
+AT_A_TIME = 256  # images that are looked at, or whose labels are read
 
 
 class ImageSet(NamedTuple):
@@ -35,7 +38,12 @@ class ImageSet(NamedTuple):
 
     def look(self, indices: np.ndarray) -> np.ndarray:
         """The images at indices [M]: [M,H,W,C]."""
-        return np.asarray(self.pixels(**self.variables, **self.inputs(np.asarray(indices))))
+        made = []
+        for start in range(0, len(indices), AT_A_TIME):
+            # The last ones are filled up: one compilation.
+            some = np.resize(indices[start : start + AT_A_TIME], min(AT_A_TIME, len(indices)))
+            made.append(np.asarray(self.pixels(**self.variables, **self.inputs(some))))
+        return np.concatenate(made)[: len(indices)]
 
 
 def of_source(
@@ -71,10 +79,16 @@ def of_source(
         return {"images": images if crop is None else centre_crop(images, crop)}
 
     about = {"source": source.name, "fingerprint": source.fingerprint, "count": count}
-    about |= {"of": len(source)} | ({} if whole else {"seed": seed}) | ({"crop": crop} if crop else {})
-    labels = source.gather(chosen)["label"] if labelled and source.classes else None
+    about |= {"of": len(source)} | ({} if whole else {"seed": seed}) | ({"crop": [*crop]} if crop else {})
+    labels = _labels(source, chosen) if labelled and source.classes else None
     fingerprint = f"{source.fingerprint} {crop} {count} {None if whole else seed}"
     return ImageSet(count, inputs, _as_they_are, {}, labels, None, about, fingerprint)
+
+
+def _labels(source: Source, chosen: np.ndarray) -> np.ndarray:
+    """Some at a time: where images are not in memory, they are read along with their labels."""
+    cuts = range(AT_A_TIME, len(chosen), AT_A_TIME)
+    return np.concatenate([source.gather(some)["label"] for some in np.split(chosen, cuts)])
 
 
 def _as_they_are(images: jax.Array) -> jax.Array:
@@ -96,14 +110,19 @@ def of_sampler(
       sampler: of the generator.
       count: how many.
       labels: int [M] of the images to compare with, for a conditional generator: the samples have each
-        class in the same share, in an order of their own; None: all in the same.
+        class in the same share, but for rounding, in an order of their own; None: all in the same.
       seed: of latents, and of the labels' order.
       truncation: see `Sampler.draw`.
       about: what else is to be said of the generator.
 
     Raises:
-      ValueError: labels that the generator does not know.
+      ValueError: labels that the generator does not know, truncation of what has no styles.
     """
+    if not math.isfinite(truncation) or (truncation != 1.0 and not sampler.styled):
+        raise ValueError(
+            f"truncation is {truncation}, expected a number, mostly from 0 to 1, of a style-based generator; "
+            "of others leave it out."
+        )
     variables = {
         "variables": sampler.variables,
         "key": sample_key(seed),
@@ -118,7 +137,8 @@ def of_sampler(
                 f"The reference has labels up to {labels.max()}, and the generator {len(sampler.classes)} "
                 "classes; compare it with images of the classes that it was trained on."
             )
-        told = np.resize(np.random.default_rng(seed).permutation(labels), count).astype(np.int32)
+        shares = np.sort(labels)[np.arange(count) * len(labels) // count]
+        told = np.random.default_rng(seed).permutation(shares).astype(np.int32)
 
     def inputs(indices: np.ndarray) -> dict[str, np.ndarray]:
         given = {"index": indices.astype(np.int32)}
