@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--case", help="measure this one in this process")
     options = parser.parse_args()
     if options.case:
-        print(json.dumps(_measured(options.case, np.dtype(options.arithmetic).type)))
+        print(json.dumps(measure(options.case, np.dtype(options.arithmetic).type)))
         return
     print("| N x D | arithmetic | clock, s | cores, s | peak, MiB | features, MiB | all pairs, MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
@@ -45,7 +45,8 @@ def main() -> None:
             print(f"| {case} | {arithmetic} | " + " | ".join(f"{v:,.0f}" for v in values) + " |", flush=True)
 
 
-def _measured(case: str, arithmetic: type) -> list[float]:
+def measure(case: str, arithmetic: type) -> list[float]:
+    """A row of the table, after its names."""
     count, size = (int(number) for number in case.split("x"))
     random = np.random.default_rng(0)
     real, fake = (random.standard_normal((count, size), np.float32) for _ in range(2))

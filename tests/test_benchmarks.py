@@ -95,3 +95,9 @@ def test_networks_of_other_sizes_are_not_compared():
     check_same({"ours": {"generator": 1000}, "best": {"generator": 1020}})
     with pytest.raises(SystemExit, match="1,021 parameters on the side 'best' and 1,000 on ours"):
         check_same({"ours": {"generator": 1000}, "best": {"generator": 1021}})
+
+
+def test_the_cost_of_neighbours_is_measured():
+    clock, cores, peak, features, pairs = load("neighbours_cost").measure("256x8", np.float64)
+    assert clock > 0 and cores > 0 and peak >= 0
+    assert (features, pairs) == (2 * 256 * 8 * 4 / 2**20, 256**2 * 4 / 2**20)
