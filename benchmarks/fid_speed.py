@@ -12,11 +12,11 @@ Made are random weights and `count` .png files of random images. The sides read 
 
 pytorch-fid's sides need `--peers_python`, a python that has it, torchvision and PyTorch; without it ours runs
 alone. A round starts each side in turn, in a process of its own. Printed is a markdown table: medians of
-images/s, ours over the others (medians of each round's ratios), seconds of all cores an image, seconds for
-the distance, the peak of the process's memory (without that of pytorch-fid's workers), and seconds from the
-process's start to its first batch, in which ours compiles. PyTorch's threads wait for each other at each
-operation and lose more than ours to other work: believe ratios of an idle machine, or else, under
-`taskset -c 0`, the cores' seconds.
+images/s, ours over the others (medians of each round's ratios), seconds of all cores an image, the distance,
+the seconds that it takes, the peak of the process's memory (without that of pytorch-fid's workers), and the
+seconds from the process's start to its first batch, in which ours compiles. PyTorch's threads wait for each
+other at each operation and lose more than ours to other work: believe ratios of an idle machine, or else,
+under `taskset -c 0`, the cores' seconds.
 """
 
 import argparse
@@ -108,16 +108,16 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, list[dict[st
 def table(measured: Mapping[str, list[dict[str, float]]]) -> str:
     """Measurements in markdown."""
     lines = [
-        "| side | images/s | ours over it | core s an image | distance, s | peak, GB | first batch, s |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| side | images/s | ours over it | core s an image | FID | it took, s | peak, GB | first, s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for side, rounds in measured.items():
         ratios = [ours["rate"] / each["rate"] for ours, each in zip(measured[OURS], rounds, strict=True)]
-        rate, busy, distance, peak, first = (
+        rate, busy, value, distance, peak, first = (
             statistics.median(each[name] for each in rounds)
-            for name in ("rate", "busy", "distance", "peak", "first")
+            for name in ("rate", "busy", "value", "distance", "peak", "first")
         )
-        shown = f"{rate:.1f} | {statistics.median(ratios):.2f} | {busy:.3f} | {distance:.1f}"
+        shown = f"{rate:.1f} | {statistics.median(ratios):.2f} | {busy:.3f} | {value:.4f} | {distance:.1f}"
         lines.append(f"| {side} | {shown} | {peak / 2**30:.1f} | {first:.1f} |")
     return "\n".join(lines)
 

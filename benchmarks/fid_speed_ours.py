@@ -23,7 +23,7 @@ from jaxgan.features.inception import inception
 def main(folder: Path, size: int, batch: int) -> None:
     """Measures."""
     parallel.speed_up_convolutions()
-    extractor = inception(size, folder / "state.npz")
+    extractor = inception(size, folder / "state.npz", resize="pytorch-fid")
     apply = jax.jit(extractor.apply)
     paths = sorted((folder / "images").glob("*.png"))
     np.asarray(apply(extractor.variables, next(read(paths, batch))))

@@ -141,10 +141,13 @@ def test_files_that_are_not_of_this_network_are_refused_with_hash_names_and_shap
 def test_truncated_files_objects_and_missing_ones_are_refused(theirs, tmp_path):
     cut = tmp_path / "cut.npz"
     cut.write_bytes(theirs.read_bytes()[:100_000])
-    with pytest.raises(WeightsError, match="cut.npz: it is no .npz of plain arrays"):
+    with pytest.raises(WeightsError, match=f"cut.npz, of SHA-256 {weights.digest(cut)}: it is no .npz"):
         inception(64, cut)
+    named = cut.rename(tmp_path / "inception-6726825d.pth")
+    with pytest.raises(WeightsError, match="100,000 bytes of SHA-256 .* which does not begin with 6726825d"):
+        inception(64, named)
     np.savez(tmp_path / "objects.npz", conv=np.asarray([{}], object))
-    with pytest.raises(WeightsError, match="objects.npz: it is no .npz of plain arrays"):
+    with pytest.raises(WeightsError, match="objects.npz, of SHA-256 .*: it is no .npz of plain arrays"):
         inception(64, tmp_path / "objects.npz")
     with pytest.raises(FileNotFoundError):
         inception(64, tmp_path / "none.npz")
@@ -179,7 +182,7 @@ def published(theirs, tmp_path, monkeypatch):
 def test_the_published_file_is_downloaded_and_converted_once(theirs, published, tmp_path):
     published()
     extractor = inception(64)
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["theirs.safetensors"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["inception-2015-12-05.safetensors"]
     published(path=tmp_path / "gone" / "theirs.npz", digest=extractor.digest)
     again = inception(2048)
     assert again.digest == extractor.digest == weights.digest(theirs)

@@ -81,7 +81,8 @@ def inception(
         raise ValueError(f"size is {size}, expected one of {', '.join(map(str, STAGES))}.")
     if resize not in PROTOCOLS:
         raise ValueError(f"resize is {resize!r}, expected one of {', '.join(PROTOCOLS)}.")
-    found, digest = _published() if path is None else (inception_layers.read(path), weights.digest(path))
+    digest = PUBLISHED.digest if path is None else weights.identify(path)
+    found = inception_layers.read(_published() if path is None else path)
     if size not in found.sizes:
         raise WeightsError(
             f"{path} has the network up to features of {found.sizes[-1]} numbers, so that those of {size} "
@@ -115,11 +116,11 @@ def prepare(images: jax.Array, protocol: Protocol) -> jax.Array:
     return (images - protocol.shift) / protocol.scale
 
 
-def _published() -> tuple[inception_layers.Read, str]:
-    """pytorch-fid's weights, from the file made of theirs, which is made if there is none."""
-    theirs = weights.cache() / Path(PUBLISHED.address).name
-    made = theirs.with_suffix(".safetensors")
+def _published() -> Path:
+    """A file of pytorch-fid's weights as ours, which is made of theirs if there is none."""
+    made = weights.cache() / "inception-2015-12-05.safetensors"
     if not made.exists():
+        theirs = made.with_name(Path(PUBLISHED.address).name)
         weights.download(PUBLISHED, theirs)
         found = inception_layers.read(theirs)
         files.write(
@@ -129,7 +130,7 @@ def _published() -> tuple[inception_layers.Read, str]:
             overwrite=True,
         )
         theirs.unlink()
-    return inception_layers.read(made), PUBLISHED.digest
+    return made
 
 
 def features(variables: Variables, images: jax.Array, size: int) -> jax.Array:

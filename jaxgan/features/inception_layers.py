@@ -137,17 +137,22 @@ def read(path: AnyPath) -> Read:
       WeightsError: it is damaged, or of another network: names and shapes are listed.
       OSError: it cannot be read.
     """
-    found = files.read(path)
-    theirs = any(name.startswith("Conv2d_1a_3x3") for name in found)
-    stages = list(STAGES)
-    while len(stages) > 1 and not theirs and not any(f"{name}/w" in found for name in STAGES[stages[-1]]):
-        stages.pop()
-    layers = {name: layer for size in stages for name, layer in STAGES[size].items()}
-    table = _theirs(layers) if theirs else _ours(layers)
     try:
-        return Read(tables.take(table, found, _shapes(layers))[0], tuple(stages))
+        found = files.read(path)
+        theirs = any(name.startswith("Conv2d_1a_3x3") for name in found)
+        sizes = tuple(STAGES) if theirs else _begun(found)
+        layers = {name: layer for size in sizes for name, layer in STAGES[size].items()}
+        table = _theirs(layers) if theirs else _ours(layers)
+        return Read(tables.take(table, found, _shapes(layers))[0], sizes)
     except WeightsError as error:
-        raise WeightsError(f"{path}, of SHA-256 {weights.digest(path)}: {error}") from None
+        told = str(error).removeprefix(f"{path}: ")
+        raise WeightsError(f"{path}, of SHA-256 {weights.digest(path)}: {told}") from None
+
+
+def _begun(found: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    """The stages up to the last that a file of ours has layers of, and the first in any case."""
+    held = [any(f"{name}/w" in found for name in stage) for stage in STAGES.values()]
+    return tuple(STAGES)[: max([1, *(count for count, has in enumerate(held, 1) if has)])]
 
 
 def named(variables: Variables) -> dict[str, np.ndarray]:

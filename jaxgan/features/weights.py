@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import re
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from platformdirs import user_cache_path
 from jaxgan.files import AnyPath, whole
 from jaxgan.interop.pickles import WeightsError
 
+NAMED = re.compile(r"-([0-9a-f]{8,64})\.pth$")
 TIMEOUT = 60  # seconds without an answer
 
 
@@ -31,6 +33,22 @@ def digest(path: AnyPath) -> str:
     """The SHA-256 of a file, in hex."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identify(path: AnyPath) -> str:
+    """The SHA-256 of a file, whose name may say how it begins, as PyTorch's do: 'name-6726825d.pth'.
+
+    Raises:
+      WeightsError: it begins otherwise: the file is damaged.
+      OSError: it cannot be read.
+    """
+    found, said = digest(path), NAMED.search(Path(path).name)
+    if said and not found.startswith(said[1]):
+        raise WeightsError(
+            f"{path} has {Path(path).stat().st_size:,} bytes of SHA-256 {found}, which does not begin with "
+            f"{said[1]} as its name says: it is damaged, or was cut off. Bring it anew, or rename it."
+        )
+    return found
 
 
 def download(published: Published, path: AnyPath) -> None:
