@@ -127,9 +127,9 @@ def fit(network: Classifier, source: Source, recipe: Recipe) -> Variables:
         changes, moments = optimiser.update(jax.grad(loss)(variables), moments, variables)
         return optax.apply_updates(variables, changes), moments
 
-    carry = begin(to_start)
+    carry, resident = begin(to_start), jax.device_put(stream.resident)
     for step, item in zip(range(recipe.steps), stream.iterate(0), strict=False):
-        carry = update(carry, stream.resident, item, step)
+        carry = update(carry, resident, item, step)
     return carry[0]
 
 
