@@ -39,6 +39,17 @@ def opened(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def user_cache(tmp_path, monkeypatch):
+    """The user's cache folder, an empty one, for features and weights."""
+    from jaxgan.evaluation import collecting
+    from jaxgan.features import weights
+
+    for module in (collecting, weights):
+        monkeypatch.setattr(module, "user_cache_path", lambda name: tmp_path / "user_cache" / name)
+    return tmp_path / "user_cache" / "jaxgan"
+
+
+@pytest.fixture
 def root(tmp_path, opened):
     """The folder SET of `opened`."""
     return tmp_path / "here" / "set"
