@@ -1,5 +1,6 @@
 """Training a classifier on a part of a set, and testing it on another."""
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -29,8 +30,8 @@ class Recipe(NamedTuple):
       batch_size: images of a step.
       seed: of the order of images, their augmentation, and the first parameters.
       learning_rate: its peak.
-      shift: how far images are moved, at most, in both directions, as a share of the side; what comes in are
-        the edges' pixels again.
+      shift: how far images are moved, at most, in both directions, as a share of the side, rounded up; what
+        comes in are the edges' pixels again.
       flip: mirror half of all images left to right, where the mirrored mean the same.
     """
 
@@ -38,7 +39,7 @@ class Recipe(NamedTuple):
     batch_size: int = 128
     seed: int = 0
     learning_rate: float = 3e-3
-    shift: float = 0.125
+    shift: float = 0.0625
     flip: bool = False
 
     def check(self) -> None:
@@ -136,7 +137,7 @@ def fit(network: Classifier, source: Source, recipe: Recipe) -> Variables:
 def augment(images: jax.Array, keys: jax.Array, recipe: Recipe) -> jax.Array:
     """Images [B,H,W,C] moved and flipped, each by its key alone."""
     height, width = images.shape[1:3]
-    down, across = round(recipe.shift * height), round(recipe.shift * width)
+    down, across = (math.ceil(recipe.shift * side) for side in (height, width))
     edged = jnp.pad(images, ((0, 0), (down, down), (across, across), (0, 0)), mode="edge")
     moved = random_crop(edged, jax.vmap(partial(jax.random.fold_in, data=0))(keys), (height, width))
     return random_flip(moved, jax.vmap(partial(jax.random.fold_in, data=1))(keys)) if recipe.flip else moved
