@@ -137,6 +137,12 @@ WRONG = [
     ("data__placement", "gpu", "data.placement is 'gpu', expected one of 'auto', 'device', 'host'"),
     ("checkpoint__best_mode", "low", "best_mode is 'low', expected one of 'min', 'max'"),
     ("checkpoint__best_metric", "fid", "best_metric is 'fid', expected one of '', 'distance/sliced"),
+    ("evaluate__every", -1.0, "evaluate.every is -1.0, expected a finite number from 0.0"),
+    ("evaluate__samples", 1, "evaluate.samples is 1, expected an integer, at least 2"),
+    ("evaluate__seed", -1, "evaluate.seed is -1, expected an integer, at least 0"),
+    ("evaluate__metrics", ("fdi",), r"evaluate.metrics is \('fdi',\), expected a tuple of some of fid, "),
+    ("evaluate__metrics", (), r"evaluate.metrics is \(\), expected a tuple of some of fid"),
+    ("evaluate__metrics", "fid", "evaluate.metrics is 'fid', expected a tuple of some of fid"),
     # texts, truths, tuples
     ("data__source", "digits", "data.source is 'digits', expected 'tfds:NAME', 'folder:PATH', 'arrays"),
     ("data__split", "", "data.split is '', expected a split, such as 'train'"),
@@ -200,6 +206,14 @@ RELATIONS = [
     (dict(parallel__steps_per_call=4, log__every=6), "log.every is 6, not a multiple of .*, 4"),
     (dict(parallel__steps_per_call=4, sample__every=502), "sample.every is 502, not a multiple"),
     (dict(parallel__steps_per_call=4, checkpoint__every=502), "checkpoint.every is 502, not a multiple"),
+    (
+        dict(checkpoint__best_metric="evaluation/fid"),
+        "checkpoint.best_metric is 'evaluation/fid', evaluate.every 0.0, .* make evaluation/fid; evaluate",
+    ),
+    (
+        dict(checkpoint__best_metric="evaluation/recall", evaluate__every=1.0),
+        "best_metric is 'evaluation/recall', evaluate.every 1.0, and .* make evaluation/fid; .* or choose",
+    ),
     (dict(batch_size=63, parallel__devices=2), "batch_size is 63, not a multiple of .*, 2; try 62"),
     (dict(batch_size=3, parallel__devices=8), "batch_size is 3, not a multiple of .*, 8; try 8"),
     (dict(data__labels="domains"), "data.labels is 'domains', and tfds:digits is no mixture; set it to"),

@@ -16,11 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checkpoint_worker import flip_bit
+from made_extractor import extractor
 from PIL import Image
 
 from configs import base
 from jaxgan import build, checkpoints, data, losses, pictures, records, report, training
 from jaxgan.config import ConfigError
+from jaxgan.evaluation import evaluator, results
 from jaxgan.observation import Diverged
 
 ROOT = Path(__file__).parents[1]
@@ -229,6 +231,144 @@ def test_a_signal_during_a_save_is_heeded_after_it(straight, digits, tmp_path, m
     assert (stopped.interrupted, int(stopped.state.step)) == (number, 5)
     resumed = run(tiny(), tmp_path, digits)
     chex.assert_trees_all_equal(resumed.state, straight[1].state)
+
+
+# Samples evaluated on the way
+
+
+@pytest.fixture
+def evaluated(monkeypatch, user_cache):
+    """Fields of a run that is evaluated by a small network after each 24 images."""
+    monkeypatch.setattr(evaluator, "choose", lambda *arguments, **options: extractor(classes=()))
+    return {"evaluate.every": 0.024, "evaluate.metrics": ("fid", "pr", "intra_fid"), "evaluate.samples": 30}
+
+
+def saved_results(workdir):
+    return {path.name[5:14]: results.read(path) for path in sorted(workdir.glob("evaluations/*.json"))}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"evaluate.every": 0.0}, []),
+        ({"evaluate.every": 0.024}, [3, 6, 8]),  # steps of 8 images, and the last
+        ({"evaluate.every": 0.024, "parallel.steps_per_call": 2}, [4, 6, 8]),
+        ({"evaluate.every": 0.02}, [3, 5, 8]),
+        ({"evaluate.every": 1e-9}, [1, 2, 3, 4, 5, 6, 7, 8]),
+        ({"evaluate.every": 100.0}, [8]),
+        ({"evaluate.every": 100.0, "checkpoint.best_metric": "evaluation/fid"}, [2, 4, 6, 8]),
+        (
+            {"evaluate.every": 0.07, "batch_size": 10, "steps": 21, "checkpoint.every": 50},
+            [7, 14, 21],
+        ),  # 70.00..1
+        ({"evaluate.every": 0.024, "alternation.discriminator.steps": 3}, [1, 2, 3, 4, 5, 6, 7, 8]),
+    ],
+)
+def test_the_steps_after_which_samples_are_evaluated(change, expected):
+    config = tiny(**change)
+    calls = range(config.parallel.steps_per_call, config.steps + 1, config.parallel.steps_per_call)
+    assert [step for step in calls if "evaluate" in training._due(config, step, stopping=False)] == expected
+    assert not [step for step in calls if "evaluate" in training._due(config, step, stopping=True)]
+
+
+def test_an_evaluated_run(straight, digits, tmp_path, evaluated):
+    done = run(tiny(**evaluated), tmp_path, digits)
+    chex.assert_trees_all_equal(done.state, straight[1].state)
+    found = saved_results(tmp_path)
+    assert [*found] == ["000000003", "000000006", "000000008"]
+    lines = {line["step"]: line for line in report.read_metrics(tmp_path / "metrics.jsonl")}
+    for result in found.values():
+        line = lines[result.protocol["samples"]["step"]]
+        told = {name: value for name, value in line.items() if name.startswith("evaluation/")}
+        assert told == {f"evaluation/{name}": figure.value for name, figure in result.figures.items()}
+        assert len(told) == 7 and np.isfinite([*told.values()]).all()
+        assert result.protocol["samples"]["labels"] == "as often as in the reference"
+        assert result.protocol["samples"]["kimg"] == 0.008 * line["step"]
+    assert not any(name.startswith("evaluation/") for name in lines[2])
+    drawn = evaluator.Evaluator(evaluator.Request(("fid",), samples=30), digits)
+    again = drawn.measure(drawn.samples(training.open_run(tmp_path).sampler, about={}), intervals=False)
+    assert again.figures["fid"].value == pytest.approx(lines[8]["evaluation/fid"], rel=1e-6)
+
+
+def test_a_resumed_run_evaluates_the_same(straight, digits, tmp_path, evaluated):
+    run(tiny(steps=4, **evaluated), tmp_path, digits)
+    assert [*saved_results(tmp_path)] == ["000000003", "000000004"]
+    first = saved_results(tmp_path)
+    resumed = run(tiny(**evaluated), tmp_path, digits)
+    chex.assert_trees_all_equal(resumed.state, straight[1].state)
+    found = saved_results(tmp_path)
+    assert [*found] == ["000000003", "000000004", "000000006", "000000008"]
+    assert repr(found["000000003"]) == repr(first["000000003"])  # nan is nan
+
+
+def test_the_best_checkpoint_by_a_figure_is_kept(digits, tmp_path, evaluated):
+    best = {
+        "checkpoint.best_metric": "evaluation/precision",
+        "checkpoint.best_mode": "max",
+        "checkpoint.keep": 1,
+    }
+    values = iter([0.2, 0.9, 0.5, 0.4])
+
+    def measured(*arguments, **options):
+        return {"evaluation/precision": next(values)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "evaluate", measured)
+        run(tiny(**(evaluated | best | {"evaluate.every": 100.0})), tmp_path, digits)
+    with checkpoints.Checkpoints(tmp_path / "checkpoints") as saved:
+        assert saved.steps() == [4, 8]
+
+
+@pytest.mark.parametrize("runner", ["pmap", "shard_map"])
+def test_runs_on_several_devices_are_evaluated(digits, tmp_path, evaluated, runner):
+    config = tiny(steps=2, **evaluated, **{"parallel.runner": runner, "parallel.devices": 2})
+    run(config, tmp_path, digits)
+    (found,) = saved_results(tmp_path).values()
+    assert found.protocol["samples"]["kimg"] == 0.016
+    assert all(np.isfinite(figure.value) for figure in found.figures.values())
+
+
+def test_samples_that_cannot_be_evaluated_end_no_run(
+    straight, digits, tmp_path, evaluated, monkeypatch, caplog
+):
+    def broken(variables, images):
+        return extractor().apply(variables, images) * np.nan
+
+    monkeypatch.setattr(evaluator, "choose", lambda *arguments, **options: extractor()._replace(apply=broken))
+    monkeypatch.setattr(logging.getLogger("jaxgan"), "propagate", True)
+    with caplog.at_level("WARNING", logger="jaxgan.observation"):
+        done = run(tiny(**evaluated), tmp_path, digits)
+    chex.assert_trees_all_equal(done.state, straight[1].state)
+    assert "Samples of step 3 are not evaluated: Features of 50 of 50 images are not finite" in caplog.text
+    assert not saved_results(tmp_path)
+
+
+def test_time_for_evaluation_is_not_in_the_pace(digits, tmp_path, evaluated, monkeypatch):
+    monkeypatch.setattr(training, "evaluate", lambda *arguments, **options: time.sleep(1.0) or {})
+    run(tiny(**evaluated), tmp_path, digits)
+    lines = report.read_metrics(tmp_path / "metrics.jsonl")
+    assert max(line["seconds"] for line in lines) > 2.0
+    assert {line["step"]: line.get("speed/images_per_second", 99) for line in lines}[4] > 16 / 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"evaluate.weights": "nowhere.safetensors"}, "nowhere.safetensors"),
+        ({"evaluate.features": "vgg"}, "No features 'vgg'; expected one of inception-64"),
+        ({"evaluate.metrics": ("ppl",), "evaluate.lpips": "nowhere.npz"}, "nowhere.npz"),
+        ({"evaluate.metrics": ("ppl",)}, "ppl needs lpips, the file of its weights; leave it out"),
+        ({"evaluate.metrics": ("intra_fid",), "model.conditional": False}, "intra_fid needs labels of both"),
+        ({"evaluate.reference": 51}, "51 images are asked for, and arrays has 50"),
+    ],
+)
+def test_evaluations_that_cannot_be_are_refused_at_once(
+    digits, tmp_path, user_cache, monkeypatch, change, said
+):
+    monkeypatch.setattr(training.parallel.Runner, "run", lambda *_: pytest.fail("trained"), raising=False)
+    with pytest.raises(ConfigError, match=rf"Samples cannot be evaluated \(config.evaluate\): .*{said}"):
+        run(tiny(**{"evaluate.every": 0.024} | change), tmp_path / "run", digits)
+    assert not (tmp_path / "run").exists()
 
 
 # The command, in processes of its own
