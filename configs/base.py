@@ -174,9 +174,7 @@ def get_config() -> ConfigDict:
     config.sample.every = 500  # steps between grids of samples
     config.sample.columns = 10  # samples a row; a row a class, or 8 rows
     config.sample.labels = ()  # the classes shown, by label; empty: the first 16
-    config.evaluate = (
-        ConfigDict()
-    )  # of the averaged generator's samples against the data; see docs/metrics.md
+    config.evaluate = ConfigDict()  # the averaged generator's samples against the data; see docs/metrics.md
     config.evaluate.every = 0.0  # thousands of images shown between; 0: never
     config.evaluate.metrics = ("fid",)  # names in jaxgan.evaluation.figures.FIGURES
     config.evaluate.samples = 10_000  # how many are drawn

@@ -23,6 +23,7 @@ MEASURED = 1024  # samples, and real images, that a distance compares, of up to 
 MEASURED_VALUES = MEASURED * 64 * 64 * 3  # of larger ones fewer, but not less than
 MIN_MEASURED = 64
 STRIP = 4  # grids in the strip over time
+EVALUATED = "evaluation/"  # before the names of figures among a run's metrics
 
 _LOG = logging.getLogger(__name__)
 
@@ -155,7 +156,9 @@ class Album:
         strip = [(f"step {int(grids[i].stem[5:]):,}", Image.open(grids[i])) for i in chosen]
         pictures.save_image(pictures.strip(strip), self.directory / "progress.png")
         metrics = report.read_metrics(self.directory / "metrics.jsonl")
-        pictures.curves(metrics, self.directory / "curves.png")
+        # A figure has a panel of its own, for each has a scale of its own.
+        lines = [{name.removeprefix(EVALUATED): value for name, value in line.items()} for line in metrics]
+        pictures.curves(lines, self.directory / "curves.png")
 
 
 def about(state: GANState) -> dict[str, Any]:
@@ -178,7 +181,7 @@ def evaluate(
         return {}
     if directory is not None:
         results.save(result, directory / results.FOLDER)
-    return {f"evaluation/{name}": figure.value for name, figure in result.figures.items()}
+    return {f"{EVALUATED}{name}": figure.value for name, figure in result.figures.items()}
 
 
 def measure(sampler: Sampler, source: Source, *, seed: int) -> dict[str, float]:

@@ -181,6 +181,8 @@ def test_samples_have_all_classes_as_often_where_the_reference_has_none(conditio
 def test_samples_that_cannot_be_are_refused(conditional, unconditional):
     with pytest.raises(ValueError, match="labels up to 3, and the generator 3 classes"):
         of_sampler(conditional, 5, labels=np.array([0, 3]))
+    with pytest.raises(ValueError, match="count of 1 or more is needed, got 0"):
+        of_sampler(unconditional, 0)
     for truncation in (0.5, math.nan):
         with pytest.raises(ValueError, match=f"truncation is {truncation}, expected .*leave it out"):
             of_sampler(unconditional, 5, truncation=truncation)
@@ -221,6 +223,25 @@ def test_another_protocol_is_another_file(user_cache):
     )
     assert len({images.fingerprint for images in shown}) == 3
     assert len([*user_cache.rglob("*.safetensors")]) == 5
+
+
+def test_processes_that_share_the_work_agree_on_what_is_kept(monkeypatch):
+    """Where one has the features and another does not, both make them: alone neither could."""
+    read_again(extractor())
+    assert read_again(extractor())[0] == 0
+    asked = []
+
+    def gather(found):
+        asked.append(bool(found))
+        return np.array([found, False])
+
+    monkeypatch.setattr(collecting.multihost_utils, "process_allgather", gather)
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "process_count", lambda: 2)
+        assert not collecting._everywhere(True)
+    assert asked == [True]
+    monkeypatch.setattr(collecting, "_everywhere", lambda found: False)
+    assert read_again(extractor())[0] == 30
 
 
 def test_samples_are_not_kept(user_cache, unconditional):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -20,7 +21,7 @@ from made_extractor import extractor
 from PIL import Image
 
 from configs import base
-from jaxgan import build, checkpoints, data, losses, pictures, records, report, training
+from jaxgan import build, checkpoints, data, losses, observation, pictures, records, report, training
 from jaxgan.config import ConfigError
 from jaxgan.evaluation import evaluator, results
 from jaxgan.observation import Diverged
@@ -343,12 +344,26 @@ def test_samples_that_cannot_be_evaluated_end_no_run(
     assert not saved_results(tmp_path)
 
 
-def test_time_for_evaluation_is_not_in_the_pace(digits, tmp_path, evaluated, monkeypatch):
-    monkeypatch.setattr(training, "evaluate", lambda *arguments, **options: time.sleep(1.0) or {})
-    run(tiny(**evaluated), tmp_path, digits)
-    lines = report.read_metrics(tmp_path / "metrics.jsonl")
-    assert max(line["seconds"] for line in lines) > 2.0
-    assert {line["step"]: line.get("speed/images_per_second", 99) for line in lines}[4] > 16 / 1.0
+def test_each_figure_has_a_panel_of_its_own(digits, tmp_path, evaluated, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(pictures, "curves", lambda lines, path: drawn.append((path.name, lines)))
+    run(tiny(steps=2, **evaluated), tmp_path, digits)
+    ((name, lines),) = drawn
+    assert name == "curves.png" and {"loss/d", "fid", "precision", "intra_fid/0"} <= lines[-1].keys()
+
+
+def test_time_for_evaluation_is_not_in_the_pace(monkeypatch):
+    now, written = [0.0], []
+    monkeypatch.setattr(observation, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    log = SimpleNamespace(write=lambda step, values: written.append(values), advance=lambda *_: None)
+    watch = observation.Watch(log)
+    for step in (1, 2):
+        watch.see(step, {"loss/d": np.zeros(1), "images": np.array([8 * step])}, settle=True)
+        now[0] += 2.0
+        watch.write(step)
+        with watch.paused():
+            now[0] += 100.0
+    assert (written[1]["seconds"], written[1]["speed/images_per_second"]) == (104.0, 4.0)
 
 
 @pytest.mark.parametrize(

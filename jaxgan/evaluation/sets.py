@@ -116,8 +116,10 @@ def of_sampler(
       about: what else is to be said of the generator.
 
     Raises:
-      ValueError: labels that the generator does not know, truncation of what has no styles.
+      ValueError: labels that the generator does not know, truncation of what has no styles, no images.
     """
+    if count < 1:
+        raise ValueError(f"A count of 1 or more is needed, got {count}.")
     if not math.isfinite(truncation) or (truncation != 1.0 and not sampler.styled):
         raise ValueError(
             f"truncation is {truncation}, expected a number, mostly from 0 to 1, of a style-based generator; "
