@@ -7,7 +7,7 @@ DRIVER := $(shell nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>
 EXTRAS ?= dev$(if $(DRIVER),$(shell [ $(DRIVER) -ge 580 ] && echo ,cuda || echo ,cuda12))
 
 # The allocator keeps large blocks, which XLA's CPU backend asks for at every step.
-FAST_MALLOC := glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=30000000000:glibc.malloc.arena_max=1
+FAST_MALLOC := glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=30000000000
 
 .PHONY: train test lint format
 

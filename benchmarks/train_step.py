@@ -11,8 +11,8 @@ A line is a network with its recipe. Its sides are:
   No `torch.compile`, which has no second derivatives, and no custom operations.
 
 PyTorch's sides need `--torch_python`, a python that has torch; without it ours runs alone. Each side is a
-process of its own, which takes `steps` steps when told to. Sides take turns, so that other work on the
-machine hits all of them. Printed is a markdown table: medians of images/s and their quartiles, ours over the
+process of its own, which takes `steps` steps when told to, after one that is not counted. Sides take turns,
+so that other work on the machine hits all of them. Printed is a markdown table: medians of images/s and their quartiles, ours over the
 others (medians of each round's ratios), seconds of all cores a step, the peak of the process's memory, and
 the seconds from its start to the end of the first step; for ours with nothing compiled before, and again in a
 new process with JAX's cache of compilations. `--json` writes the same in full. A line is refused if the
@@ -44,8 +44,7 @@ from typing import Any
 from benchmarks.recipes import LINES, SMOKE, Recipe
 
 ROOT = Path(__file__).parents[1]
-ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=30000000000:"
-ALLOCATOR += "glibc.malloc.arena_max=1"  # of the others, large arrays are given back to the system still
+ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=30000000000"
 OURS, WRITTEN, BEST = "ours", "written", "best"
 PAUSE = 1.0  # seconds before a turn, while the threads of the last one's side still spin for more work
 TOLERANCE = 0.02  # of the numbers of parameters
@@ -162,6 +161,7 @@ def measure(recipe: Recipe, options: argparse.Namespace) -> dict[str, Any]:
         for count in range(options.rounds + 1):
             for side, worker in workers.items():
                 time.sleep(PAUSE)
+                worker.run(1)  # back to its pace: while idle, its memory and caches went to others
                 seconds, cores = worker.run(options.steps)
                 if count > 0:  # the first turn warms up
                     rates[side].append(recipe.batch * options.steps / seconds)
