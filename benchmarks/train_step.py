@@ -12,11 +12,11 @@ A line is a network with its recipe. Its sides are:
 
 PyTorch's sides need `--torch_python`, a python that has torch; without it ours runs alone. Each side is a
 process of its own, which takes `steps` steps when told to, after one that is not counted. Sides take turns,
-so that other work on the machine hits all of them. Printed is a markdown table: medians of images/s and their quartiles, ours over the
-others (medians of each round's ratios), seconds of all cores a step, the peak of the process's memory, and
-the seconds from its start to the end of the first step; for ours with nothing compiled before, and again in a
-new process with JAX's cache of compilations. `--json` writes the same in full. A line is refused if the
-sides' numbers of parameters differ by more than 2 %.
+so that other work on the machine hits all of them. Printed is a markdown table: medians of images/s and their
+quartiles, ours over the others (medians of each round's ratios), seconds of all cores a step, the peak of the
+process's memory, and the seconds from its start to the end of the first step; for ours with nothing compiled
+before, and again in a new process with JAX's cache of compilations. `--json` writes the same in full. A line
+is refused if the sides' numbers of parameters differ by more than 2 %.
 
 What is the same: networks, losses, batches that are float32 in memory, an update of D and one of G in a step,
 and each side's usual passes. Ours makes fakes anew for each update, with a pass of G each. So do the peers,

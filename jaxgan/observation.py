@@ -181,7 +181,10 @@ def evaluate(
         return {}
     if directory is not None:
         results.save(result, directory / results.FOLDER)
-    return {f"{EVALUATED}{name}": figure.value for name, figure in result.figures.items()}
+    whole = {
+        name: figure.value for name, figure in result.figures.items() if "/" not in name
+    }  # not of a class
+    return {f"{EVALUATED}{name}": value for name, value in whole.items()}
 
 
 def measure(sampler: Sampler, source: Source, *, seed: int) -> dict[str, float]:

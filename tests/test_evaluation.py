@@ -534,7 +534,7 @@ def test_fewer_samples_than_dimensions_are_noted(chosen):
 
 
 def test_constant_images(chosen):
-    same = data.from_arrays(np.full((30, *SHAPE), 7, np.uint8), np.arange(30) % 3)
+    same = data.from_arrays(np.full((30, *SHAPE), 7, np.uint8), np.arange(30) % 3, classes=CLASSES)
     found = measured(
         same, source(30), asked=("fid", "kid", "cmmd", "is", "pr", "dc", "copies", "swd", "intra_fid")
     )
@@ -554,7 +554,7 @@ def test_features_that_are_not_finite(chosen):
 
 def test_classes_that_are_not_in_both_sets(chosen):
     with pytest.raises(EvaluationError, match=r"Classes \[2\] are not in both sets"):
-        reals = data.from_arrays(images_of([0, 1] * 10), [0, 1] * 10)
+        reals = data.from_arrays(images_of([0, 1] * 10), [0, 1] * 10, classes=CLASSES)
         measured(source(30), reals, asked=("intra_fid",))
 
 
@@ -582,10 +582,16 @@ def test_a_conditional_run_against_images_without_labels(chosen, conditional):
         Evaluator(Request(("intra_fid",), samples=30), source(labelled=False))
 
 
-def test_a_reference_of_more_classes_is_refused(chosen, conditional):
-    reals = data.from_arrays(images_of(np.arange(40) % 3), np.arange(40) % 4)
-    with pytest.raises(EvaluationError, match="labels up to 3, and the generator 3 classes"):
+@pytest.mark.parametrize("names", [(*CLASSES, "black"), CLASSES[::-1]])
+def test_a_reference_of_other_classes_is_refused(chosen, conditional, names):
+    images, labels = images_of(np.arange(40) % 3), np.arange(40) % len(names)
+    reals = data.from_arrays(images, labels, classes=names)
+    said = rf"of the samples are {', '.join(CLASSES)}, .* of the reference {', '.join(names)}"
+    with pytest.raises(EvaluationError, match=said):
         Evaluator(Request(), reals).samples(conditional, about={})
+    with pytest.raises(EvaluationError, match=said):
+        Evaluator(Request(("intra_fid",)), reals).measure(of_source(source(30)))
+    Evaluator(Request(("fid",)), reals).measure(of_source(source(30)))  # labels do not matter
 
 
 def test_a_protocol_says_how_figures_were_made(chosen, conditional):

@@ -113,6 +113,7 @@ class Evaluator:
 
     def samples(self, sampler: Sampler, *, about: Mapping[str, Any], truncation: float = 1.0) -> ImageSet:
         """The images of a sampler that are measured; an EvaluationError where it does not fit."""
+        self._check_classes(sampler.classes)
         with refusing():
             return of_sampler(
                 sampler,
@@ -136,6 +137,8 @@ class Evaluator:
         start = time.monotonic()
         lacks = {"labels"} if fakes.labels is None else set()
         self._check((self._has | ({"generator"} if fakes.sampler else set())) - lacks)
+        if any("labels" in FIGURES[name].needs for name in self.request.metrics):
+            self._check_classes(fakes.classes)
         with refusing():
             real, fake = self.real, self._collect(fakes, "images")
             notes = [
@@ -168,6 +171,15 @@ class Evaluator:
         jax.eval_shape(self.extractor.apply, self.extractor.variables, images)
         if self.distance and "ppl" in self.request.metrics:
             jax.eval_shape(self.distance.apply, self.distance.variables, images, images)
+
+    def _check_classes(self, classes: tuple[str, ...]) -> None:
+        """Refuses labels that mean something else here and there."""
+        if classes and self.reals.classes and classes != self.reals.classes:
+            raise EvaluationError(
+                f"The classes of the samples are {', '.join(classes[:5])}, ... ({len(classes)}), and of the "
+                f"reference {', '.join(self.reals.classes[:5])}, ... ({len(self.reals.classes)}). Compare "
+                "with images of the same classes in the same order, or with images without labels."
+            )
 
     def _check(self, has: Collection[str]) -> None:
         """Refuses figures for which something is missing."""

@@ -22,6 +22,7 @@ class ImageSet(NamedTuple):
       pixels: (**variables, **inputs) -> images [B,H,W,C], uint8 or uint16; pure.
       variables: arrays that `pixels` takes, the same for all images.
       labels: int32 [N], or None.
+      classes: their names.
       sampler: that draws them, or None.
       about: what the set is, in words and numbers, for those who read its figures.
       fingerprint: changes with the images; "" where their features are not worth keeping.
@@ -32,6 +33,7 @@ class ImageSet(NamedTuple):
     pixels: Callable[..., jax.Array]
     variables: Mapping[str, Any]
     labels: np.ndarray | None
+    classes: tuple[str, ...]
     sampler: Sampler | None
     about: dict[str, Any]
     fingerprint: str = ""
@@ -80,9 +82,10 @@ def of_source(
 
     about = {"source": source.name, "fingerprint": source.fingerprint, "count": count}
     about |= {"of": len(source)} | ({} if whole else {"seed": seed}) | ({"crop": [*crop]} if crop else {})
-    labels = _labels(source, chosen) if labelled and source.classes else None
+    told = source.classes if labelled else ()
+    labels = _labels(source, chosen) if told else None
     fingerprint = f"{source.fingerprint} {crop} {count} {None if whole else seed}"
-    return ImageSet(count, inputs, _as_they_are, {}, labels, None, about, fingerprint)
+    return ImageSet(count, inputs, _as_they_are, {}, labels, told, None, about, fingerprint)
 
 
 def _labels(source: Source, chosen: np.ndarray) -> np.ndarray:
@@ -146,4 +149,4 @@ def of_sampler(
         given = {"index": indices.astype(np.int32)}
         return given if told is None else given | {"labels": told[indices]}
 
-    return ImageSet(count, inputs, sampler.images, variables, told, sampler, said)
+    return ImageSet(count, inputs, sampler.images, variables, told, sampler.classes, sampler, said)

@@ -141,8 +141,8 @@ def _product_down(geometry: Geometry, fine: jax.Array, kernel: jax.Array) -> jax
     if geometry.taps != (1, 1):
         return _native_down(geometry, fine, kernel)
     (pixels,) = _patches(geometry, fine)
-    # Without the barrier XLA moves reshapes of the product through what follows, in each derivative in another
-    # way, and then computes the same forward pass twice: R3GAN's step with its penalties is 4 % slower.
+    # Without the barrier XLA moves reshapes of the product through what follows, in each derivative in
+    # another way, and computes the same forward pass twice: R3GAN's step with its penalties is 4 % slower.
     return jax.lax.optimization_barrier(jnp.einsum("bhwi,io->bhwo", pixels, kernel[0, 0]))
 
 
