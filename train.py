@@ -66,7 +66,7 @@ def _run() -> int:
 
     try:
         parallel.keep_compilations()
-        parallel.speed_up_convolutions()
+        parallel.tune_xla()
         parallel.start(COORDINATOR.value, PROCESSES.value, PROCESS.value)
         if DRY_RUN.value:
             print(preview.preview(CONFIG.value))

@@ -22,7 +22,7 @@ from jaxgan.features.inception import inception
 
 def main(folder: Path, size: int, batch: int) -> None:
     """Measures."""
-    parallel.speed_up_convolutions()
+    parallel.tune_xla()
     extractor = inception(size, folder / "state.npz", resize="pytorch-fid")
     apply = jax.jit(extractor.apply)
     paths = sorted((folder / "images").glob("*.png"))

@@ -65,7 +65,7 @@ def main() -> None:
     """Prints the table."""
     options = _options()
     parallel.keep_compilations()
-    parallel.speed_up_convolutions()
+    parallel.tune_xla()
     source = data.open_source(options.source)
     extractor = choose(options.features, source, weights=options.weights)
     rows = measure(source, extractor, count=options.count, reference=options.reference)

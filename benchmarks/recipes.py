@@ -21,7 +21,7 @@ class Recipe:
       learning_rate: Adam's, of both players.
       betas: Adam's.
       half_life: of the average of G's variables, in images; 0: the peer keeps none.
-      one_pass: the peer trains G on the fakes that it has shown to D.
+      one_pass: G is trained on the fakes that were shown to D.
     """
 
     network: str

@@ -22,11 +22,12 @@ from jaxgan.tasks import synthesis
 
 def main(text: str) -> None:
     """Answers until stdin ends."""
-    parallel.speed_up_convolutions()
+    parallel.tune_xla()
     recipe = SimpleNamespace(**json.loads(text))
     game, batch, key = make_game(recipe), make_batch(recipe), jax.random.key(0)
     state = jax.jit(partial(steps.init_state, game))(batch, key)
-    train_step = jax.jit(steps.make_train_step(game, ema_half_life=recipe.half_life), donate_argnums=0)
+    train_step = steps.make_train_step(game, fresh_fakes=not recipe.one_pass, ema_half_life=recipe.half_life)
+    train_step = jax.jit(train_step, donate_argnums=0)
 
     def run(state: Any, count: int) -> Any:
         for _ in range(count):

@@ -67,8 +67,8 @@ def get_config() -> ConfigDict:
     config.model.codes = ConfigDict()  # InfoGAN's: the last of these numbers, to be read off the image
     config.model.codes.categorical = ()  # one-hot choices, each among so many, as (10,)
     config.model.codes.continuous = 0  # numbers from -1 to 1
-    config.model.smallest = 4  # the smallest grid has at least this many pixels a side
-    config.model.remat = False  # compute blocks anew for the derivative: less memory, more time
+    config.model.smallest = 4  # pixels a side of the smallest grid at least; mlp and vit have none
+    config.model.remat = False  # compute blocks anew for the derivative: less memory, more time; not mlp
     config.model.dtype = "float32"  # of the computation: float32 or bfloat16
     config.model.generator = ConfigDict(dict(width=64))  # channels next to the image; units, size of a token
     config.model.generator.norm = "none"  # of kernels; resnet: none or spectral
@@ -159,6 +159,9 @@ def get_config() -> ConfigDict:
 
     config.alternation = ConfigDict()
     config.alternation.phases = ("discriminator", "generator")  # one step runs these in turn
+    config.alternation.fresh_fakes = (
+        True  # in each phase; False: G learns from those that D was shown, faster
+    )
     config.alternation.discriminator = phase()
     config.alternation.generator = phase()
 

@@ -235,5 +235,8 @@ def make_game(
 def make_train_step(config: Config, game: steps.Game) -> steps.TrainStep:
     """The training step of a game."""
     return steps.make_train_step(
-        game, alternation=make_alternation(config), ema_half_life=make_values(config)("ema.half_life")
+        game,
+        alternation=make_alternation(config),
+        fresh_fakes=config.alternation.fresh_fakes,
+        ema_half_life=make_values(config)("ema.half_life"),
     )

@@ -23,7 +23,10 @@ AXIS = "data"
 RunnerName = Literal["jit", "shard_map", "pmap"]
 RUNNERS = ("jit", "shard_map", "pmap")
 
-YNN = "--xla_cpu_experimental_ynn_fusion_type"  # what XLA's CPU backend gives to its newer library
+FLAGS = {  # of XLA
+    "--xla_cpu_experimental_ynn_fusion_type": "-individual_convolution",  # what goes to its newer library
+    "--xla_disable_hlo_passes": "reshape-mover",
+}
 COMPILATIONS = 4 * 2**30  # bytes of compiled programs that are kept
 HEARTBEAT = 60  # seconds after which the other processes give up on one that is silent
 
@@ -92,14 +95,17 @@ def keep_compilations() -> None:
         jax.config.update("jax_compilation_cache_dir", str(user_cache_path("jaxgan") / "compilations"))
 
 
-def speed_up_convolutions() -> None:
-    """Has XLA's CPU backend of jax 0.10 convolve in its older way, which is a tenth faster; before it starts.
+def tune_xla() -> None:
+    """Has XLA of jax 0.10 compile for CPUs in a way that is a tenth faster; to be called before it starts.
 
-    Whoever has said something of it in XLA_FLAGS is heard; other versions do not know the flag and would end.
+    It convolves in its older way, and leaves reshapes where they are: moved in each derivative in another way,
+    they keep a forward pass that several have in common from being found to be one. Whoever has said
+    something of either in XLA_FLAGS is heard; other versions may not know the flags and would end.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if jax.__version__.startswith("0.10.") and YNN not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {YNN}=-individual_convolution".strip()
+    said = os.environ.get("XLA_FLAGS", "")
+    if jax.__version__.startswith("0.10."):
+        flags = [f"{name}={value}" for name, value in FLAGS.items() if name not in said]
+        os.environ["XLA_FLAGS"] = " ".join([said, *flags]).strip()
 
 
 def devices() -> list[jax.Device]:

@@ -187,6 +187,7 @@ RULES: dict[str, Rule] = {
         lambda value: len(value) > 0 and all(name in PLAYERS for name in value),
         "a tuple of 'discriminator' and 'generator', in the order of their phases",
     ),
+    "alternation.fresh_fakes": TRUTH,
     **{f"alternation.{p}.{name}": rule for p in PLAYERS for name, rule in PHASE.items()},
     "ema.half_life": number(0.0),
     "parallel.runner": one_of(*parallel.RUNNERS),

@@ -68,13 +68,19 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
 
 
 def make_train_step(
-    game: Game, *, alternation: Sequence[Phase] = ALTERNATE, ema_half_life: Value = 0.0
+    game: Game,
+    *,
+    alternation: Sequence[Phase] = ALTERNATE,
+    fresh_fakes: bool = True,
+    ema_half_life: Value = 0.0,
 ) -> TrainStep:
     """The training step: every phase of the alternation in turn, then the generator's average.
 
     Args:
       game: the static half.
       alternation: the phases of one step.
+      fresh_fakes: each phase has randomness of its own. False: of all phases an update has that of its
+        number, so that G learns from the fakes that D was shown; XLA then makes them once.
       ema_half_life: in images shown, or a schedule of it; the number 0 makes the average a copy.
 
     Returns:
@@ -100,7 +106,7 @@ def make_train_step(
         step_key = jax.random.fold_in(run_key, state.step)
         new, last = state, dict[PlayerName, Metrics]()
         for index, phase in enumerate(alternation):
-            phase_key = jax.random.fold_in(step_key, index)
+            phase_key = jax.random.fold_in(step_key, index if fresh_fakes else 0)
             first = updates_per_step(alternation[:index], phase.player)
             new, metrics = _run_phase(game, phase, new, batch, phase_key, first=first)
             if before := last.get(phase.player):

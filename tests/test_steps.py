@@ -43,6 +43,15 @@ def first(batch):
     return jax.tree.map(lambda leaf: leaf[0], batch)
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_the_generator_learns_from_fakes_of_its_own_or_from_those_that_the_discriminator_was_shown(fresh):
+    still = {"generator": optax.sgd(0.1), "discriminator": optax.sgd(0.0)}
+    game = make_game(optimizers=still, discriminator=dcgan.Discriminator(SHAPE, width=4, smallest=2))
+    step = jax.jit(steps.make_train_step(game, fresh_fakes=fresh))
+    _, metrics = step(start(game), make_batch(), KEY)
+    assert (metrics["logits_fake/d"] == metrics["logits_fake/g"]) != fresh
+
+
 def points_game(loss=losses.non_saturating, rate=0.1, width=8, **changes):
     sgd = optax.sgd(rate)
     return steps.Game(

@@ -55,7 +55,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def evaluate(given: argparse.Namespace) -> int:
     """Measures a run's samples, or a set of images."""
     parallel.keep_compilations()
-    parallel.speed_up_convolutions()
+    parallel.tune_xla()
     fields = {name: getattr(given, name) for name in Request._fields}
     fields["metrics"] = tuple(name.strip() for name in given.metrics.split(","))
     request = Request(**{name: value for name, value in fields.items() if value is not None})
