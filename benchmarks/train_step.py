@@ -18,12 +18,13 @@ process's memory, and the seconds from its start to the end of the first step; f
 before, and again in a new process with JAX's cache of compilations. `--json` writes the same in full. A line
 is refused if the sides' numbers of parameters differ by more than 2 %.
 
-What is the same: networks, losses, batches that are float32 in memory, an update of D and one of G in a step,
-and passes: of DCGAN G learns from the fakes that D was shown, as PyTorch's programs have it, and on the other
-lines fakes are made anew for each update. Ours computes a set of metrics, keeps the state where something is
-not finite, and averages G's variables on every line; the peers compute the losses alone, and average where the
-paper does (StyleGAN2, R3GAN). PyTorch's threads wait for each other at each operation and lose more than ours
-to other work: believe ratios of an idle machine, or else, under `taskset -c 0`, the cores' seconds.
+What is the same: networks, losses, batches that are float32 in memory, an update of D and one of G in a
+step, and passes: of DCGAN G learns from the fakes that D was shown, as PyTorch's programs have it, and on
+the other lines fakes are made anew for each update. Ours computes a set of metrics, keeps the state where
+something is not finite, and averages G's variables on every line; the peers compute the losses alone, and
+average where the paper does (StyleGAN2, R3GAN). PyTorch's threads wait for each other at each operation and
+lose more than ours to other work: believe ratios of an idle machine, or else, under `taskset -c 0`, the
+cores' seconds.
 """
 
 import argparse

@@ -98,8 +98,8 @@ def keep_compilations() -> None:
 def tune_xla() -> None:
     """Has XLA of jax 0.10 compile for CPUs in a way that is a tenth faster; to be called before it starts.
 
-    It convolves in its older way, and leaves reshapes where they are: moved in each derivative in another way,
-    they keep a forward pass that several have in common from being found to be one. Whoever has said
+    It convolves in its older way, and leaves reshapes where they are: moved in each derivative in another
+    way, they keep a forward pass that several have in common from being found to be one. Whoever has said
     something of either in XLA_FLAGS is heard; other versions may not know the flags and would end.
     """
     said = os.environ.get("XLA_FLAGS", "")
