@@ -84,7 +84,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--features", default="inception-2048")
     parser.add_argument("--weights", default="")
     parser.add_argument("--count", type=int, default=2500, help="images that are damaged")
-    parser.add_argument("--reference", type=int, default=0, help="images compared with; 0: half of all")
+    parser.add_argument("--reference", type=int, default=0, help="images of each half; 0: all")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -95,8 +95,8 @@ def measure(
 ) -> list[dict[str, Any]]:
     """A row for each fault and level: its figures, and of none those of all the other half too."""
     order = np.random.default_rng(0).permutation(len(source))
-    first, second = np.split(order, [len(order) // 2])
-    real = _features(source, first[: reference or len(first)], extractor)
+    first, second = (half[: reference or None] for half in np.split(order, [len(order) // 2]))
+    real = _features(source, first, extractor)
     against = metrics.Moments.of(real.features), real
     whole = _features(source, second, extractor)
     manifold = metrics.manifold(real.features, k=K, arithmetic=np.float32)
