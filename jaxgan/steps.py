@@ -115,11 +115,11 @@ def make_train_step(
             last[phase.player] = metrics
         updates, finite = (jnp.stack([last[p][name] for p in last]) for name in ("updates", "finite"))
         images = jnp.minimum(updates.max(), count) * _batch_size(batch) * devices_on(game.axis_name)
-        copied = not callable(ema_half_life) and ema_half_life == 0.0
-        weight = 1.0 if copied else _weight(images, value_at(ema_half_life, state.images))
-        ema = optax.incremental_update(new.generator.variables, state.ema, weight)
-        if AVERAGES in ema:
-            ema = {**ema, AVERAGES: new.generator.variables[AVERAGES]}
+        ema = new.generator.variables
+        if callable(ema_half_life) or ema_half_life > 0.0:
+            weight = _weight(images, value_at(ema_half_life, state.images))
+            averaged = optax.incremental_update(ema, state.ema, weight)
+            ema = {**averaged, **{name: ema[name] for name in ema if name == AVERAGES}}
         new = new.replace(step=state.step + 1, images=state.images + images, ema=ema)
         if game.augmentation is not None:
             new = new.replace(augmentation=game.augmentation.advance(new.augmentation, new.images))
