@@ -123,7 +123,7 @@ def make_train_step(
         new = new.replace(step=state.step + 1, images=state.images + images, ema=ema)
         if game.augmentation is not None:
             new = new.replace(augmentation=game.augmentation.advance(new.augmentation, new.images))
-        new = jax.tree.map(lambda after, before: jnp.where(finite.all(), after, before), new, state)
+        new = jax.lax.cond(finite.all(), lambda: new, lambda: state)
         named = {f"{name}/{player[0]}": x for player, metrics in last.items() for name, x in metrics.items()}
         return new, named | {"images": new.images}
 
