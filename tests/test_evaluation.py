@@ -79,6 +79,24 @@ def test_a_sets_features_are_those_of_its_images_in_their_order():
     np.testing.assert_array_equal(found.labels, reals.arrays["label"])
 
 
+def test_products_of_a_network_keep_all_digits_of_float32(chosen, unconditional):
+    network, images, seen = extractor(), of_source(source(8)), []
+
+    def noting(function):
+        def noted(*given):
+            seen.append(jax.config.jax_default_matmul_precision)
+            return function(*given)
+
+        return noted
+
+    network = network._replace(apply=noting(network.apply), logits=noting(network.logits))
+    collect(images._replace(fingerprint=""), network)
+    distance = squares()._replace(apply=noting(squares().apply))
+    fakes = of_sampler(unconditional, 2)
+    FIGURES["ppl"].of(Comparison(None, None, fakes, images, distance))
+    assert seen and {*seen} == {"highest"}
+
+
 def test_batches_are_whole_and_of_one_size():
     reads = []
     images = counted(of_source(source(61))._replace(fingerprint=""), reads)

@@ -123,8 +123,10 @@ def _pipeline(
     def run(variables: dict[str, Any], weights: Any, inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
         images = pixels(**variables, **inputs)
         images = images.astype(jnp.float32) / (jnp.iinfo(images.dtype).max / 255)
-        made = {"features": apply(weights, images)}
-        return made if logits is None else made | {"logits": logits(weights, images)}
+        # Left to themselves, GPUs and TPUs multiply float32 in fewer digits, and features are others.
+        with jax.default_matmul_precision("highest"):
+            made = {"features": apply(weights, images)}
+            return made if logits is None else made | {"logits": logits(weights, images)}
 
     return run
 

@@ -175,6 +175,7 @@ def _path_length(of: Comparison) -> Mapping[str, Interval]:
     sampler, distance = _given(of.fake_images.sampler), _given(of.distance)
 
     @jax.jit
+    @jax.default_matmul_precision("highest")  # the ends of a step differ in digits that GPUs and TPUs drop
     def lengths(variables: Any, key: jax.Array, labels: jax.Array | None) -> jax.Array:
         return metrics.perceptual_path_lengths(
             lambda latents: sampler.network(variables, latents, labels),
