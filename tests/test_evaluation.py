@@ -508,6 +508,14 @@ def test_requests_that_make_no_sense(nothing_made, fields, said):
         Evaluator(Request(**fields), source())
 
 
+def test_a_classifier_of_other_classes_has_no_accuracy(chosen, nothing_made):
+    chosen(extractor(classes=CLASSES[::-1]))
+    said = "The classes of the network are light, grey, dark.* and of the reference dark, grey, light"
+    with pytest.raises(EvaluationError, match=said):
+        Evaluator(Request(("accuracy",)), source())
+    Evaluator(Request(("fid",)), source())  # features of it are features
+
+
 def test_weights_that_are_not_there(nothing_made, tmp_path):
     for fields in ({"weights": str(tmp_path / "none.safetensors")}, {"lpips": str(tmp_path / "none.npz")}):
         with pytest.raises(OSError, match="none"):

@@ -109,6 +109,8 @@ class Evaluator:
             there = {"logits": self.extractor.logits is not None, "classes": bool(self.extractor.classes)}
             self._has |= {need for need, is_there in there.items() if is_there}
             self._check({*self._has, "generator"})
+            if any("classes" in FIGURES[name].needs for name in request.metrics):
+                self._check_classes(self.extractor.classes, of="network")
             self._look((*(crop or source.image_shape[:2]), source.image_shape[2]))
 
     def samples(self, sampler: Sampler, *, about: Mapping[str, Any], truncation: float = 1.0) -> ImageSet:
@@ -172,11 +174,11 @@ class Evaluator:
         if self.distance and "ppl" in self.request.metrics:
             jax.eval_shape(self.distance.apply, self.distance.variables, images, images)
 
-    def _check_classes(self, classes: tuple[str, ...]) -> None:
+    def _check_classes(self, classes: tuple[str, ...], *, of: str = "samples") -> None:
         """Refuses labels that mean something else here and there."""
         if classes and self.reals.classes and classes != self.reals.classes:
             raise EvaluationError(
-                f"The classes of the samples are {', '.join(classes[:5])}, ... ({len(classes)}), and of the "
+                f"The classes of the {of} are {', '.join(classes[:5])}, ... ({len(classes)}), and of the "
                 f"reference {', '.join(self.reals.classes[:5])}, ... ({len(self.reals.classes)}). Compare "
                 "with images of the same classes in the same order, or with images without labels."
             )
