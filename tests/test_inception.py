@@ -179,14 +179,32 @@ def published(theirs, tmp_path, monkeypatch):
     return publish
 
 
-def test_the_published_file_is_downloaded_and_converted_once(theirs, published, tmp_path):
+def test_the_published_file_is_downloaded_and_converted_once(theirs, published, tmp_path, capsys):
     published()
     extractor = inception(64)
+    assert capsys.readouterr().err == (
+        f"Downloading {theirs.as_uri()} ({theirs.stat().st_size:,} bytes), once ...\n"
+    )
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["inception-2015-12-05.safetensors"]
     published(path=tmp_path / "gone" / "theirs.npz", digest=extractor.digest)
     again = inception(2048)
+    assert not capsys.readouterr().err
     assert again.digest == extractor.digest == weights.digest(theirs)
     jax.tree.map(np.testing.assert_array_equal, again.variables, inception(64, theirs).variables)
+
+
+def test_processes_may_download_the_published_file_at_once(published, tmp_path, monkeypatch):
+    published()
+    download = weights.download
+
+    def during(*given):
+        download(*given)
+        monkeypatch.setattr(weights, "download", download)
+        inception(64)  # another process, from its beginning to its end
+
+    monkeypatch.setattr(weights, "download", during)
+    inception(64)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["inception-2015-12-05.safetensors"]
 
 
 def test_another_file_than_the_published_one_is_not_kept(theirs, published, tmp_path):

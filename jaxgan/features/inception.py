@@ -1,6 +1,7 @@
 """The Inception network of 2015-12-05, by whose features FID, KID and Inception Score are defined."""
 
 import functools
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,16 +121,17 @@ def _published() -> Path:
     """A file of pytorch-fid's weights as ours, which is made of theirs if there is none."""
     made = weights.cache() / "inception-2015-12-05.safetensors"
     if not made.exists():
-        theirs = made.with_name(Path(PUBLISHED.address).name)
-        weights.download(PUBLISHED, theirs)
-        found = inception_layers.read(theirs)
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=made.parent) as own:  # other processes may download it as well
+            theirs = Path(own, Path(PUBLISHED.address).name)
+            weights.download(PUBLISHED, theirs)
+            found = inception_layers.read(theirs)
         files.write(
             made,
             inception_layers.named(found.variables),
             metadata={"sha256": PUBLISHED.digest},
             overwrite=True,
         )
-        theirs.unlink()
     return made
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import re
+import sys
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
@@ -52,12 +53,13 @@ def identify(path: AnyPath) -> str:
 
 
 def download(published: Published, path: AnyPath) -> None:
-    """Downloads a file, which appears at `path` whole and of its hash, or not at all.
+    """Downloads a file, which appears at `path` whole and of its hash, or not at all; says so on stderr.
 
     Raises:
       WeightsError: there is no way to it, or what came is another file.
     """
     address, size, expected = published
+    print(f"Downloading {address} ({size:,} bytes), once ...", file=sys.stderr)
     with whole(path) as temporary:
         try:
             with urllib.request.urlopen(address, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
