@@ -671,6 +671,8 @@ def test_results_are_read_as_they_were_written(tmp_path):
         '{"figures": {}, "notes": [], "protocol": {}, "seconds": 1}',
         '{"figures": {}, "notes": [], "seconds": 1, '
         '"protocol": {"features": {}, "reference": 3, "samples": {}}}',
+        '{"figures": {}, "notes": [], "seconds": 1, '
+        '"protocol": {"features": {}, "reference": {}, "samples": {}}}',
     ],
 )  # fmt: skip
 def test_damaged_results_are_named(tmp_path, text):
@@ -731,6 +733,13 @@ def test_results_that_cannot_be_compared_say_what_differs():
     ):
         with pytest.raises(ResultError, match=f"a and b were measured in different ways.*{said}.*alike"):
             results.check_comparable({"a": here, "same": here, "b": result(**change)})
+
+
+def test_path_lengths_by_other_weights_are_not_compared():
+    plain, one, other = result(), result(distance={"network": "a"}), result(distance={"network": "b"})
+    results.check_comparable({"plain": plain, "one": one})
+    with pytest.raises(ResultError, match="one and other were .* distance is .*'a'.* and .*'b'"):
+        results.check_comparable({"plain": plain, "one": one, "other": other})
 
 
 def test_comparisons_need_no_network():

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,6 +84,7 @@ def read(path: files.AnyPath) -> Result:
         }
         protocol = {**data["protocol"]}
         protocol |= {name: {**protocol[name]} for name in ("features", "reference", "samples")}
+        _comparable(protocol)  # it has what that takes
         return Result(figures, [*data["notes"]], protocol, float(data["seconds"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"{path} holds no results of an evaluation ({error!r}).") from error
@@ -108,7 +110,8 @@ def _cell(figure: Interval | None) -> str:
 def _comparable(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Of a protocol, what must agree for figures to be comparable; the reference by its images, not its name.
 
-    Truncation is 1 of what is no generator's.
+    Truncation is 1 of what is no generator's. One of two results may have no distance of images, nor figures
+    by it.
     """
     samples = protocol["samples"]
     return {
@@ -116,6 +119,7 @@ def _comparable(protocol: Mapping[str, Any]) -> dict[str, Any]:
         "reference": {name: value for name, value in protocol["reference"].items() if name != "source"},
         "samples.count": samples["count"],
         "samples.truncation": samples.get("truncation", 1.0),
+        "distance": protocol.get("distance"),
     }
 
 
@@ -125,12 +129,12 @@ def check_comparable(results: Mapping[str, Result]) -> None:
     Raises:
       ResultError: naming what differs.
     """
-    first, *others = ((name, _comparable(files.plain(result.protocol))) for name, result in results.items())
-    for other in others:
-        for what, here in first[1].items():
-            there = other[1][what]
-            if here != there:
+    made = [(name, _comparable(files.plain(result.protocol))) for name, result in results.items()]
+    for (first, one), (second, other) in combinations(made, 2):
+        for what, here in one.items():
+            there = other[what]
+            if here != there and None not in (here, there):
                 raise ResultError(
-                    f"{first[0]} and {other[0]} were measured in different ways, so their figures cannot be "
+                    f"{first} and {second} were measured in different ways, so their figures cannot be "
                     f"compared: {what} is {here} and {there}. Evaluate both alike."
                 )
