@@ -196,6 +196,9 @@ def test_a_folder_against_a_folder(jaxgan, tmp_path):
     assert code == 0, complaints
     assert f"| {fakes}" in said and "| sliced_wasserstein" in said
     found = results.read(out)
+    weights = found.protocol["features"]["weights_sha256"][:8]
+    how = f"By projection-4 (weights {weights}; resized: none), 12 images against 15 of folder:{reals}:train."
+    assert how in said.splitlines()
     assert found.figures["fid"].value > 1.0
     assert found.protocol["samples"]["count"] == 12 and found.protocol["reference"]["count"] == 15
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fakes", "out.json", "reals", "user_cache"]

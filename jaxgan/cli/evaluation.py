@@ -61,6 +61,7 @@ def evaluate(given: argparse.Namespace) -> int:
     request = Request(**{name: value for name, value in fields.items() if value is not None})
     found = (_of_run if comparisons.is_run(given.target) else _of_images)(given, request)
     print(results.table(found))
+    print(*dict.fromkeys(map(results.sentence, found.values())), sep="\n")
     for note in dict.fromkeys(note for result in found.values() for note in result.notes):
         print(f"Note: {note}")
     return 0

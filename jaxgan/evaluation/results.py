@@ -100,6 +100,16 @@ def table(results: Mapping[str, Result]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def sentence(result: Result) -> str:
+    """How figures were made, in a line, to be read beside a table of them."""
+    features, reference, samples = (result.protocol[x] for x in ("features", "reference", "samples"))
+    return (
+        f"By {features['network']} (weights {features['weights_sha256'][:8]}; "
+        f"resized: {features['resize']}), "
+        f"{samples['count']:,} images against {reference['count']:,} of {reference['source']}."
+    )
+
+
 def _cell(figure: Interval | None) -> str:
     if figure is None:
         return ""
