@@ -20,6 +20,7 @@ from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+import jaxgan
 from jaxgan import metrics
 from jaxgan.data.sources import fingerprint_of
 from jaxgan.evaluation.sets import ImageSet
@@ -155,7 +156,7 @@ def _place(images: ImageSet, extractor: Extractor) -> Path | None:
     if not images.fingerprint:
         return None
     said = [images.fingerprint, extractor.name, extractor.digest, extractor.resize, extractor.size]
-    said += [extractor.logits is not None, jax.default_backend()]
+    said += [extractor.logits is not None, jax.default_backend(), jaxgan.__version__]
     name = hashlib.sha256(json.dumps(said).encode()).hexdigest()
     return user_cache_path("jaxgan") / "features" / f"{name}.safetensors"
 

@@ -12,12 +12,12 @@ import numpy as np
 import jaxgan
 from jaxgan.data import Source
 from jaxgan.evaluation.collecting import Features, collect
-from jaxgan.evaluation.figures import FIGURES, Comparison
+from jaxgan.evaluation.figures import FIGURES, SETTINGS, Comparison
 from jaxgan.evaluation.results import Result
 from jaxgan.evaluation.sets import ImageSet, of_sampler, of_source
 from jaxgan.features.choosing import choose
 from jaxgan.features.perceptual import lpips
-from jaxgan.metrics import check_features
+from jaxgan.metrics import Interval, check_features
 from jaxgan.sampling import Sampler
 
 # What figures may need, in words.
@@ -151,11 +151,14 @@ class Evaluator:
             comparison = Comparison(
                 fake, real, fakes, self.reals, self.distance, intervals, seed=self.request.seed
             )
-            figures = {
-                name: figure
-                for asked in self.request.metrics
-                for name, figure in FIGURES[asked].of(comparison).items()
-            }
+            figures = dict[str, Interval]()
+            for asked in self.request.metrics:
+                try:
+                    figures |= FIGURES[asked].of(comparison)
+                except ValueError as error:  # others can be made all the same
+                    notes.append(f"{asked} was not made: {error}")
+            if not figures:
+                raise EvaluationError(" ".join(notes))
         return Result(figures, notes, self._protocol(fakes), time.monotonic() - start)
 
     @cached_property
@@ -204,6 +207,7 @@ class Evaluator:
             "reference": self.reals.about,
             "samples": fakes.about,
             "seed": self.request.seed,
+            "settings": SETTINGS,
             "versions": {"jaxgan": jaxgan.__version__, "jax": jax.__version__},
             "platform": jax.default_backend(),
         }
