@@ -193,6 +193,19 @@ def test_the_published_file_is_downloaded_and_converted_once(theirs, published, 
     jax.tree.map(np.testing.assert_array_equal, again.variables, inception(64, theirs).variables)
 
 
+def test_a_damaged_conversion_is_made_anew(published, tmp_path, capsys):
+    published()
+    whole = inception(64)
+    path = tmp_path / "cache" / "inception-2015-12-05.safetensors"
+    damaged = bytearray(path.read_bytes())
+    damaged[-5] ^= 1
+    path.write_bytes(damaged)
+    capsys.readouterr()
+    again = inception(64)
+    assert "Downloading" in capsys.readouterr().err
+    jax.tree.map(np.testing.assert_array_equal, again.variables, whole.variables)
+
+
 def test_processes_may_download_the_published_file_at_once(published, tmp_path, monkeypatch):
     published()
     download = weights.download

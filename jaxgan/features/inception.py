@@ -3,6 +3,7 @@
 import functools
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgan.features import inception_layers, resizing, weights
-from jaxgan.features.extractors import Extractor, as_colour
+from jaxgan.features.extractors import Extractor, as_colour, digest_of
 from jaxgan.features.inception_layers import SOFTMAX, STAGES, Variables
 from jaxgan.features.resizing import ResizerName
 from jaxgan.features.weights import Published
@@ -83,7 +84,7 @@ def inception(
     if resize not in PROTOCOLS:
         raise ValueError(f"resize is {resize!r}, expected one of {', '.join(PROTOCOLS)}.")
     digest = PUBLISHED.digest if path is None else weights.identify(path)
-    found = inception_layers.read(_published() if path is None else path)
+    found = _published() if path is None else inception_layers.read(path)
     if size not in found.sizes:
         raise WeightsError(
             f"{path} has the network up to features of {found.sizes[-1]} numbers, so that those of {size} "
@@ -117,22 +118,21 @@ def prepare(images: jax.Array, protocol: Protocol) -> jax.Array:
     return (images - protocol.shift) / protocol.scale
 
 
-def _published() -> Path:
-    """A file of pytorch-fid's weights as ours, which is made of theirs if there is none."""
+def _published() -> inception_layers.Read:
+    """pytorch-fid's weights, from a file of ours that is made of theirs if there is none that is sound."""
     made = weights.cache() / "inception-2015-12-05.safetensors"
-    if not made.exists():
-        made.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=made.parent) as own:  # other processes may download it as well
-            theirs = Path(own, Path(PUBLISHED.address).name)
-            weights.download(PUBLISHED, theirs)
-            found = inception_layers.read(theirs)
-        files.write(
-            made,
-            inception_layers.named(found.variables),
-            metadata={"sha256": PUBLISHED.digest},
-            overwrite=True,
-        )
-    return made
+    with suppress(WeightsError, FileNotFoundError):
+        found, (_, said) = inception_layers.read(made), files.read_safetensors(made)
+        if said.get("arrays") == digest_of(found.variables):
+            return found
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=made.parent) as own:  # other processes may download it as well
+        theirs = Path(own, Path(PUBLISHED.address).name)
+        weights.download(PUBLISHED, theirs)
+        found = inception_layers.read(theirs)
+    said = {"sha256": PUBLISHED.digest, "arrays": digest_of(found.variables)}
+    files.write(made, inception_layers.named(found.variables), metadata=said, overwrite=True)
+    return found
 
 
 def features(variables: Variables, images: jax.Array, size: int) -> jax.Array:
