@@ -52,9 +52,9 @@ def updates_per_step(alternation: Sequence[Phase], player: PlayerName) -> int:
 
 
 def batches_per_step(alternation: Sequence[Phase]) -> int:
-    """The leading axis n of a training step's batch: one for each update of the discriminator.
+    """The leading axis n of a training step's batch: one for each update of the discriminator, if it plays.
 
     It takes them in turn, so that it sees each example once an epoch. The generator, whose noise is new at
     each update, goes through the same ones from the first on, and over again if it makes more updates.
     """
-    return max(1, updates_per_step(alternation, "discriminator"))
+    return updates_per_step(alternation, "discriminator") or updates_per_step(alternation, "generator")

@@ -14,7 +14,15 @@ import optax
 from jaxgan.alternation import ALTERNATE, Phase, PlayerName, batches_per_step, updates_per_step
 from jaxgan.schedules import Value, value_at
 from jaxgan.state import GANState, Network, Player, Variables, collections
-from jaxgan.updates import Game, Metrics, devices_on, example_keys, update_discriminator, update_generator
+from jaxgan.updates import (
+    TASK,
+    Game,
+    Metrics,
+    devices_on,
+    example_keys,
+    update_discriminator,
+    update_generator,
+)
 
 TrainStep = Callable[[GANState, Any, jax.Array], tuple[GANState, Metrics]]
 # Metrics of D's logits of reals, of which G's update is spared where neither its loss nor its end needs them.
@@ -56,6 +64,8 @@ def init_state(game: Game, batch: Any, key: jax.Array) -> GANState:
         return Player(variables["params"], collections(variables), optimizer)
 
     memories = {name: jax.tree.map(_number, penalty.memory) for name, penalty in game.penalties.items()}
+    if game.task.recall is not None:
+        memories[TASK] = game.task.memory(example, fake)
     return GANState(
         step=jnp.int32(0),
         images=jnp.int32(0),
@@ -192,6 +202,10 @@ def check_game(game: Game) -> None:
         raise ValueError(f"top_k is {game.top_k}, expected a share above 0 and up to 1, or a schedule.")
     if game.accumulate < 1:
         raise ValueError(f"accumulate is {game.accumulate}, expected 1 or more parts of a batch.")
+    if game.accumulate > 1 and game.task.recall is not None:
+        raise ValueError(
+            f"accumulate is {game.accumulate}, and the task remembers fakes; set accumulate to 1."
+        )
     if game.accumulate > 1 and (game.loss.whole_batch or callable(game.top_k) or game.top_k < 1.0):
         raise ValueError(
             f"accumulate is {game.accumulate}, and the loss compares a batch's examples, which parts of it "

@@ -26,7 +26,8 @@ from jaxgan.tasks import Round, Task
 
 Metrics = dict[str, jax.Array]
 # What an example's key is folded with; the task has split it, which is to fold it with 0 and 1.
-_REAL, _FAKE, _PENALTY = 2, 3, 4
+_REAL, _FAKE, _PENALTY, _MEMORY = 2, 3, 4, 5
+TASK = "task"  # what the task remembers, among the memories of penalties
 
 
 class Game(NamedTuple):
@@ -41,6 +42,8 @@ class Game(NamedTuple):
       loss: what each player minimises.
       optimizers: an optax transformation for each player; its `update` is told `images`, those shown so far.
       penalties: added to the players' losses, by name.
+      adversarial: the weight of `loss` in the generator's objective. The number 0 leaves it out: G learns
+        from the task's further losses alone, and D is not computed.
       term_weights: weights of the task's further losses, by name.
       augmentation: what the discriminator sees all images through, or None.
       top_k: the share of the fakes, those most real to D, that the generator learns from.
@@ -55,6 +58,7 @@ class Game(NamedTuple):
     loss: losses.Loss
     optimizers: Mapping[PlayerName, optax.GradientTransformation]
     penalties: Mapping[str, Penalty] = {}
+    adversarial: Value = 1.0
     term_weights: Mapping[str, Value] = {}
     augmentation: Augmentation | None = None
     top_k: Value = 1.0
@@ -147,12 +151,15 @@ def objective(
     generator, discriminator = networks.values()
     example = task.prepare(batch, keys)
     fake = task.generate(generator, example.given)
+    whole = partial(all_over, axis_name=game.axis_name)
+    fake, memories = _recalled(game, name, state, fake, keys)
     seen = partial(_seen, game, state, keys)
-    on_real = task.judge(discriminator, seen(example.real, _REAL), example.given)
+    on_real = task.judge(discriminator, seen(example.real, _REAL), example.told)
     on_fake = task.judge(discriminator, seen(fake, _FAKE), example.given)
     real_logits, fake_logits = on_real.logits, on_fake.logits
+    _check_logits(game, real_logits, fake_logits)
     scene = Scene(
-        critic=lambda images: task.judge(discriminator.frozen, seen(images, _REAL), example.given).logits,
+        critic=lambda images: task.judge(discriminator.frozen, seen(images, _REAL), example.told).logits,
         generate=lambda given: task.generate(generator.frozen, given),
         given=example.given,
         code=partial(task.code, generator.frozen),
@@ -163,34 +170,69 @@ def objective(
         params=params,
         keys=fold(keys, _PENALTY),
     )
-    loss = _loss(game, name, state, real_logits, fake_logits)
-    penalties, memories = _penalties(game, name, state, scene)
-    whole = partial(all_over, axis_name=game.axis_name)
+    penalties, remembered = _penalties(game, name, state, scene)
     extra = getattr(task, f"{name}_terms")(
         Round(generator, discriminator, example, fake, on_real, on_fake, whole)
     )
     terms = penalties | _weighted(game, extra, state.images)
-    metrics = {"loss": loss, **terms, **_decisions(game.loss, real_logits, fake_logits)}
-    if game.augmentation is not None:
-        boundary = fake_logits if game.loss.boundary is None else game.loss.boundary
-        metrics["sign_real"] = sign_mean(real_logits, boundary=boundary)
-    total = loss + sum(terms.values(), jnp.zeros_like(loss))
-    return total, (collections(networks[name].variables), memories, metrics)
+    judged = [
+        _judged(game, name, state, *logits)
+        for logits in zip(jax.tree.leaves(real_logits), jax.tree.leaves(fake_logits), strict=True)
+    ]
+    loss = jnp.sum(jnp.stack([loss for loss, _ in judged]))
+    total, metrics = sum(terms.values(), jnp.zeros_like(loss)), dict(terms)
+    if name == "generator" and not callable(game.adversarial) and game.adversarial == 0.0:
+        metrics["loss"] = total
+    else:
+        weight = value_at(game.adversarial, state.images) if name == "generator" else 1.0
+        total = weight * loss + total
+        metrics |= {
+            "loss": loss,
+            **jax.tree.map(lambda *said: sum(said) / len(said), *(m for _, m in judged)),
+        }
+    return total, (collections(networks[name].variables), memories | remembered, metrics)
 
 
-def _loss(
-    game: Game, name: PlayerName, state: GANState, real_logits: jax.Array, fake_logits: jax.Array
-) -> jax.Array:
-    """The mean over the whole batch, for losses that compare its examples: the same on every device."""
-    if real_logits.shape != fake_logits.shape:
+def _recalled(
+    game: Game, name: PlayerName, state: GANState, fake: Any, keys: jax.Array
+) -> tuple[Any, dict[str, Any]]:
+    """The fakes that the player's update is about, and what the task remembers of them, if it does."""
+    if name == "generator" or game.task.recall is None:
+        return fake, {}
+    whole, own = partial(all_over, axis_name=game.axis_name), partial(_own, axis_name=game.axis_name)
+    fake, memory = game.task.recall(state.memories[TASK], fake, fold(keys, _MEMORY), whole, own)
+    return fake, {TASK: memory}
+
+
+def _check_logits(game: Game, real_logits: Any, fake_logits: Any) -> None:
+    if game.penalties and isinstance(real_logits, tuple):
         raise ValueError(
-            f"The discriminator's logits are {real_logits.shape} of reals and {fake_logits.shape} of fakes; "
+            f"The penalties {', '.join(game.penalties)} are of one discriminator's logits, and this one has "
+            f"{len(real_logits)} discriminators; leave them out."
+        )
+    real, fake = (jax.tree.map(jnp.shape, logits) for logits in (real_logits, fake_logits))
+    if real != fake:
+        raise ValueError(
+            f"The discriminator's logits are {real} of reals and {fake} of fakes; "
             "expected one shape, [B] or [B,h,w]: is `judge` given samples of one size?"
         )
+
+
+def _judged(
+    game: Game, name: PlayerName, state: GANState, real_logits: jax.Array, fake_logits: jax.Array
+) -> tuple[jax.Array, Metrics]:
+    """The player's loss against one discriminator, and what its logits amount to.
+
+    The mean over the whole batch, for losses that compare its examples: the same on every device.
+    """
     loss = game.loss
     if callable(game.top_k) or game.top_k < 1.0:
         loss = losses.top_k(loss, value_at(game.top_k, state.images))
-    return jnp.mean(getattr(loss, name)(*all_over((real_logits, fake_logits), game.axis_name)))
+    metrics = _decisions(game.loss, real_logits, fake_logits)
+    if game.augmentation is not None:
+        boundary = fake_logits if game.loss.boundary is None else game.loss.boundary
+        metrics["sign_real"] = sign_mean(real_logits, boundary=boundary)
+    return jnp.mean(getattr(loss, name)(*all_over((real_logits, fake_logits), game.axis_name))), metrics
 
 
 def _seen(game: Game, state: GANState, keys: jax.Array, sample: Any, salt: int) -> Any:
@@ -290,3 +332,14 @@ def all_over(tree: Any, axis_name: str | None) -> Any:
     Every device then computes the same loss of them; its gradients, averaged over devices, are the loss's.
     """
     return tree if axis_name is None else jax.lax.all_gather(tree, axis_name, tiled=True)
+
+
+def _own(tree: Any, axis_name: str | None) -> Any:
+    """Of the leaves [N,...] of all devices this one's, [B,...]: the inverse of `all_over`."""
+    if axis_name is None:
+        return tree
+    index, count = jax.lax.axis_index(axis_name), jax.lax.axis_size(axis_name)
+    return jax.tree.map(
+        lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, index * (len(leaf) // count), len(leaf) // count),
+        tree,
+    )
