@@ -5,18 +5,19 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from jaxgan.data.decoding import Header, decode
-from jaxgan.data.fitting import Layout, fit
+from jaxgan.data.fitting import Layout, fit, settle
 from jaxgan.data.folders import folder_of, part_in, split_folders, without_root
 from jaxgan.data.labelling import FILES, find_labels
 from jaxgan.data.listing import File, Listing, Skipped, list_files
+from jaxgan.data.rows import Row, cut_out, cut_rows
 from jaxgan.data.sources import DataError
 from jaxgan.data.splits import parse_split
 from jaxgan.data.survey import Found, is_image, survey
@@ -29,25 +30,14 @@ class Unreadable(DataError):
     """A file that could be read when it was looked at, and now cannot."""
 
 
-class SizesVary(DataError):
-    """Images of several sizes, and none was asked for."""
-
-
-class Row(NamedTuple):
-    """An example: its name, its files by what they are to it, and its label, 0 where there are none."""
-
-    name: str
-    files: Mapping[str, File]
-    label: int = 0
-
-
 @dataclass(frozen=True)
 class FileSet:
     """Image files as examples, all of one layout.
 
     Attributes:
         title: for messages.
-        rows: the examples in an order that depends on their names alone, and mixes the classes.
+        rows: the examples in an order that depends on their names alone, and mixes the classes; tiles of a
+            file follow each other.
         layouts: of each of an example's images, complete: sizes and channels are known.
         dtypes: uint8, or uint16 where a file has more than 8 bits.
         classes: their names, by label.
@@ -81,12 +71,9 @@ class FileSet:
             DataError: a file cannot be decoded.
         """
         try:
-            data = {key: file.read() for key, file in row.files.items()}
+            pixels = {key: self._decoded(file, key == "mask") for key, file in row.files.items()}
         except OSError as error:
             raise Unreadable(f"{row.name} cannot be read any more: {error}. Open the set again.") from error
-        pixels = {
-            key: decode(data[key], name=file.name, indices=key == "mask") for key, file in row.files.items()
-        }
         if self.input_half:
             middle = pixels["image"].shape[1] // 2
             left, right = pixels["image"][:, :middle], pixels["image"][:, middle : 2 * middle]
@@ -96,8 +83,16 @@ class FileSet:
                 else {"image": left, "input": right}
             )
         return {
-            key: fit(_deepened(value, self.dtypes[key]), self.layouts[key]) for key, value in pixels.items()
+            key: fit(_deepened(value, self.dtypes[key]), self.layouts[key])
+            for key, value in cut_out(pixels, row, self.layouts).items()
         }
+
+    @cached_property
+    def _decoded(self) -> Callable[[File, bool], np.ndarray]:
+        """Files' pixels; the last ones are kept, for a file's tiles come one after the other."""
+        return lru_cache(maxsize=4)(
+            lambda file, indices: decode(file.read(), name=file.name, indices=indices)
+        )
 
 
 def _deepened(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -232,10 +227,17 @@ def _complete(
 
     `found` is of each of an example's images, or one for all where these are parts of one picture.
     """
-    skipped = [
-        Skipped(name, about.reason) for _, part in found for name, about in part.items() if not about.header
-    ]
-    skipped += [skip for listing, _ in found for skip in listing.skipped]
+    skipped = _skipped(found)
+    parts = dict(zip(layouts, (part for _, part in [*found, *found]), strict=False))
+
+    def header_of(row: Row, key: str) -> Header:
+        header = parts[key][(row.files.get(key) or row.files["image"]).name].header
+        assert header is not None  # rows are of files that have one
+        return header
+
+    if "tiles" in (layout.fit for layout in layouts.values()):
+        rows, small = cut_rows(rows, layouts, lambda row, key: header_of(row, key)[:2])
+        skipped += small
     if strict and skipped:
         raise DataError(
             f"{title}: {len(skipped)} files cannot be used, such as {skipped[0].name}: {skipped[0].reason} "
@@ -244,27 +246,16 @@ def _complete(
     if not rows:
         why = f": {skipped[0].name}: {skipped[0].reason}" if skipped else "."
         raise DataError(f"{title} has no image that can be read{why}")
-    parts = dict(zip(layouts, (part for _, part in [*found, *found]), strict=False))
     complete, dtypes, headers = dict[str, Layout](), dict[str, np.dtype](), dict[str, Header]()
     for key, layout in layouts.items():
-        names = [(row.files.get(key) or row.files["image"]).name for row in rows]
-        own = {name: header for name in names if (header := parts[key][name].header)}
-        complete[key], dtypes[key] = _settled(title, layout, list(own.values()))
+        own = {(row.files.get(key) or row.files["image"]).name: header_of(row, key) for row in rows}
+        complete[key], dtypes[key] = settle(layout, list(own.values()), title=title)
         headers |= {f"{key}/{name}": header for name, header in own.items()}
     coarsened = [name for name, header in headers.items() if header.coarsened]
     if coarsened:
         _LOG.warning("%s: %d files of 16 bits are read with 8, as %s.", title, len(coarsened), coarsened[0])
     rows = sorted(rows, key=lambda row: hashlib.sha256(row.name.encode()).digest())
-    about = {
-        "rows": [
-            [row.name, row.label, [parts[key][file.name].digest for key, file in row.files.items()]]
-            for row in rows
-        ],
-        "classes": classes,
-        "layouts": {key: [*layout] for key, layout in complete.items()},
-        "version": _VERSION,
-    }
-    digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    digest = _digest(rows, parts, classes, complete)
     others = [f.name for listing, _ in found for f in listing.files if not is_image(f.name)]
     ends = Counter(os.path.splitext(name)[1].lower() for name in others if name not in FILES)
     return FileSet(
@@ -272,21 +263,28 @@ def _complete(
     )
 
 
-def _settled(title: str, layout: Layout, headers: Sequence[Header]) -> tuple[Layout, np.dtype]:
-    """A layout with its size and channels, and the dtype, that images of these headers come to."""
-    if not layout.size:
-        sizes = sorted({(header.height, header.width) for header in headers})
-        if len(sizes) > 1:
-            raise SizesVary(
-                f"{title}: images vary in size, from {'x'.join(map(str, sizes[0]))} to "
-                f"{'x'.join(map(str, sizes[-1]))} (height x width). Set data.size to (height, width)."
-            )
-        layout = layout._replace(size=sizes[0])
-    if not layout.channels:
-        alpha = any(header.channels in (2, 4) for header in headers)
-        behind = alpha and len({*layout.background}) > 1  # a background that is no grey
-        colour = any(header.channels >= 3 for header in headers) or behind
-        alpha = alpha and not layout.background
-        layout = layout._replace(channels=(3 if colour else 1) + alpha)
-    deep = any(header.bits > 8 for header in headers)
-    return layout, np.dtype(np.uint16 if deep else np.uint8)
+def _skipped(found: Sequence[tuple[Listing, Mapping[str, Found]]]) -> list[Skipped]:
+    """What cannot be read, and what was passed over."""
+    broken = [(name, about) for _, part in found for name, about in part.items() if not about.header]
+    passed = [skip for listing, _ in found for skip in listing.skipped]
+    return [*(Skipped(name, about.reason) for name, about in broken), *passed]
+
+
+def _digest(
+    rows: Sequence[Row],
+    parts: Mapping[str, Mapping[str, Found]],
+    classes: tuple[str, ...],
+    layouts: Mapping[str, Layout],
+) -> str:
+    """Of all bytes of the files, and of what is made of them."""
+
+    def digests(row: Row) -> list[str]:
+        return [parts[key][file.name].digest for key, file in row.files.items()]
+
+    about = {
+        "rows": [[row.name, row.label, digests(row), *row.place] for row in rows],
+        "classes": classes,
+        "layouts": {key: [*layout] for key, layout in layouts.items()},
+        "version": _VERSION,
+    }
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()

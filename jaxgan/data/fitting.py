@@ -1,14 +1,15 @@
 """Pixels of any size and kind into those of one: resized, cropped, padded, with the channels asked for."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
 
-from jaxgan.data.decoding import MAX_SIDE
+from jaxgan.data.decoding import MAX_SIDE, Header
 from jaxgan.data.sources import DataError
 
-FITS = ("crop", "pad", "stretch")
+FITS = ("crop", "pad", "stretch", "tiles")
 # Pillow's, which look at all pixels that a smaller one stands for: none aliases but nearest.
 FILTERS = {
     "lanczos": PIL.Image.Resampling.LANCZOS,
@@ -19,13 +20,18 @@ FILTERS = {
 }
 
 
+class SizesVary(DataError):
+    """Images of several sizes, and none was asked for."""
+
+
 class Layout(NamedTuple):
     """How images are brought to one size and kind.
 
     Attributes:
       size: (height, width), or () for images that all have one size already.
       fit: how another aspect comes to it: 'crop' covers the size and cuts at the middle, 'pad' fits into it
-        and fills up with black (or the background), 'stretch' changes the aspect.
+        and fills up with black (or the background), 'stretch' changes the aspect; 'tiles' resizes nothing:
+        files are cut into as many examples of the size as cover them (see `jaxgan.data.rows`).
       filter: of resizing, a name in FILTERS.
       channels: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha; 0: as many as any file needs.
       background: (red, green, blue), 0 to 255, over which transparent images are put; () keeps alpha.
@@ -46,6 +52,11 @@ class Layout(NamedTuple):
                 f"(height, width) from 1 to {MAX_SIDE}, or ()",
             ),
             (self.fit in FITS, "fit", f"one of {', '.join(FITS)}"),
+            (
+                bool(self.size) or self.fit != "tiles",
+                "size",
+                "(height, width) of the tiles that images are cut into",
+            ),
             (self.filter in FILTERS, "filter", f"one of {', '.join(FILTERS)}"),
             (_are_whole((self.channels,), (1,), 0, 4), "channels", "1 to 4, or 0 for as many as needed"),
             (
@@ -65,6 +76,30 @@ def _are_whole(values: Any, counts: tuple[int, ...], low: int, high: int) -> boo
     return all(type(value) is int and low <= value <= high for value in values)
 
 
+def settle(layout: Layout, headers: Sequence[Header], *, title: str) -> tuple[Layout, np.dtype]:
+    """A layout with its size and channels, and the dtype, that images of these headers come to.
+
+    Raises:
+      SizesVary: they have several sizes, and the layout has none.
+    """
+    if not layout.size:
+        sizes = sorted({(header.height, header.width) for header in headers})
+        if len(sizes) > 1:
+            raise SizesVary(
+                f"{title}: images vary in size, from {'x'.join(map(str, sizes[0]))} to "
+                f"{'x'.join(map(str, sizes[-1]))} (height x width). Set data.size to (height, width)."
+            )
+        layout = layout._replace(size=sizes[0])
+    if not layout.channels:
+        alpha = any(header.channels in (2, 4) for header in headers)
+        behind = alpha and len({*layout.background}) > 1  # a background that is no grey
+        colour = any(header.channels >= 3 for header in headers) or behind
+        alpha = alpha and not layout.background
+        layout = layout._replace(channels=(3 if colour else 1) + alpha)
+    deep = any(header.bits > 8 for header in headers)
+    return layout, np.dtype(np.uint16 if deep else np.uint8)
+
+
 def fit(pixels: np.ndarray, layout: Layout) -> np.ndarray:
     """Pixels [H,W,C] in a layout: uint8 or uint16 as they come, [height,width,channels].
 
@@ -73,7 +108,7 @@ def fit(pixels: np.ndarray, layout: Layout) -> np.ndarray:
 
     Args:
       pixels: uint8 or uint16 [H,W,C] with 1 to 4 channels.
-      layout: with `channels` of 1 to 4.
+      layout: with `channels` of 1 to 4. Of tiles, the pixels are one.
     """
     if len({*layout.background}) > 1 and pixels.shape[-1] <= 2:  # a coloured background wants colour
         pixels = to_channels(pixels, pixels.shape[-1] + 2)

@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxgan.data import opening
 from jaxgan.data.decoding import Header
-from jaxgan.data.filesets import FileSet, SizesVary
-from jaxgan.data.fitting import Layout, fit
+from jaxgan.data.filesets import FileSet
+from jaxgan.data.fitting import Layout, SizesVary, fit
 from jaxgan.data.listing import Skipped
 from jaxgan.data.opening import Options
 from jaxgan.data.sources import Source
@@ -30,6 +30,7 @@ class Report(NamedTuple):
       title: of the source.
       source: what was read; where `sizes_vary` small previews.
       files: of the files by header, how many there are, most frequent first.
+      tiled: how many files the examples were cut from; 0 where they are not tiles.
       passed: how many files are not called as images are, by the end of their names.
       sizes_vary: the error that says so, or "".
       classes: how many examples each has, by name.
@@ -42,6 +43,7 @@ class Report(NamedTuple):
     title: str
     source: Source
     files: Mapping[Header, int]
+    tiled: int
     passed: Mapping[str, int]
     sizes_vary: str
     classes: Mapping[str, int]
@@ -73,6 +75,7 @@ def inspect_source(spec: str, options: Options) -> Report:
         title=spec,
         source=source,
         files=dict(Counter(_headers(files)).most_common()),
+        tiled=len({row.name for row in files.rows if row.place}) if files else 0,
         passed=files.passed if files else {},
         sizes_vary=vary,
         classes={name: int((labels == label).sum()) for label, name in enumerate(source.classes)},
@@ -193,6 +196,8 @@ def _lines(report: Report) -> list[str]:
         f"  {name}: {len(other):,} images of {'x'.join(map(str, other.image_shape))}, not paired"
         for name, other in source.others.items()
     ]
+    if report.tiled:
+        lines.append(f"  tiles, cut from {report.tiled:,} files")
     if report.sizes_vary:
         lines.append(f"  Not to be trained on as it is. {report.sizes_vary}")
     lines += _of_files(report) + _of_classes(report) + _of_duplicates(report)

@@ -94,6 +94,10 @@ def open_with(spec: str, options: Options) -> Source:
     scheme, _, rest = spec.partition(":")
     if scheme not in _OPENERS or not rest:
         raise DataError(f"The data source {spec!r} is not known. {KNOWN}")
+    if scheme in ("tfds", "arrays") and options.layout.fit == "tiles":
+        raise DataError(
+            f"{spec} is not of files, which alone are cut into tiles; set data.fit to crop or pad."
+        )
     return _OPENERS[scheme](rest, options)
 
 

@@ -17,9 +17,10 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from jaxgan.data.filesets import FileSet, Row, Unreadable
+from jaxgan.data.filesets import FileSet, Unreadable
 from jaxgan.data.listing import Skipped
 from jaxgan.data.records import source_of
+from jaxgan.data.rows import Row
 from jaxgan.data.sources import DataError, Source
 from jaxgan.data.splits import part_of
 
@@ -189,7 +190,7 @@ def _describe(
         description=f"{fileset.title}; {len(skipped)} files left out.",
         disable_shuffling=True,  # the order is the set's
     )
-    (parts / "skipped.json").write_text(json.dumps([[*skip] for skip in skipped]))
+    (parts / "skipped.json").write_text(json.dumps([[*skip] for skip in dict.fromkeys(skipped)]))
 
 
 def open_prepared(directory: Path, *, title: str, split: str) -> Source:
@@ -258,7 +259,7 @@ def read_all(fileset: FileSet, *, split: str, progress: bool) -> tuple[Source, l
         looked = pool.map(broken, fileset.rows)
         bar = tqdm(looked, total=len(fileset.rows), desc=fileset.title, disable=not progress)
         results = list(zip(fileset.rows, bar, strict=True))
-    skipped = [skip for _, skip in results if skip is not None]
+    skipped = [skip for _, skip in results if skip is not None]  # a file for each of its tiles
     sound = [row for row, skip in results if skip is None]
     if not sound:
         raise DataError(
@@ -275,7 +276,7 @@ def read_all(fileset: FileSet, *, split: str, progress: bool) -> tuple[Source, l
         classes=fileset.classes,
         about={"set": f"files_{fileset.digest[:32]}", "part": [chosen.start, chosen.stop]},
     )
-    return source, [row.name for row in rows], skipped
+    return source, [row.title for row in rows], [*dict.fromkeys(skipped)]
 
 
 def _report(fileset: FileSet, skipped: Sequence[Skipped], *, strict: bool) -> None:
@@ -286,13 +287,13 @@ def _report(fileset: FileSet, skipped: Sequence[Skipped], *, strict: bool) -> No
         raise DataError(
             f"{fileset.title} has no image that can be read: {skipped[0].name}: {skipped[0].reason}"
         )
-    for skip in [*fileset.skipped, *skipped]:
+    for skip in [*fileset.skipped, *dict.fromkeys(skipped)]:
         logging.getLogger(__name__).warning("%s: left out: %s: %s", fileset.title, skip.name, skip.reason)
 
 
 def _refuse(fileset: FileSet, skipped: Sequence[Skipped]) -> None:
     if skipped:
         raise DataError(
-            f"{fileset.title}: {len(skipped)} files are broken, such as {skipped[0].name}: "
+            f"{fileset.title}: {len({*skipped})} files are broken, such as {skipped[0].name}: "
             f"{skipped[0].reason} Remove them, or leave data.strict out."
         )
