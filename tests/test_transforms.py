@@ -76,7 +76,10 @@ def test_downscaling_is_matlabs_bicubic():
     [
         (lambda: data.centre_crop(IMAGES, (7, 4)), r"crop of \(7, 4\) was asked of images \(6, 8\)"),
         (lambda: data.random_crop(IMAGES, KEYS, (4, 9)), r"crop of \(4, 9\) was asked of images"),
-        (lambda: data.random_crop(IMAGES, KEYS[:2], (4, 4)), r"and \(2,\) keys, expected \[B\]"),
+        (
+            lambda: data.random_crop(IMAGES, KEYS[:2], (4, 4)),
+            r"and keys \(2,\), expected \[B,H,W,C\] and \[B\]",
+        ),
         (lambda: data.pad(IMAGES, (5, 9)), r"\(5, 9\) is smaller than images \(6, 8\)"),
         (lambda: data.downscale(IMAGES, 4), "6x8 images and the factor 4, which must divide"),
         (lambda: data.resize(IMAGES.astype(jnp.uint8), (3, 3)), "resize was given uint8, expected floats"),

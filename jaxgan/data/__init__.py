@@ -1,5 +1,6 @@
 """Images from TFDS sets, files or memory, in batches that are a pure function of (seed, step)."""
 
+from jaxgan.data.alike import crop_alike, flip_alike
 from jaxgan.data.fitting import FILTERS, FITS, Layout
 from jaxgan.data.mixtures import by_domain, mix
 from jaxgan.data.opening import SCHEMES, open_source
@@ -27,7 +28,9 @@ __all__ = [
     "batch_indices",
     "by_domain",
     "centre_crop",
+    "crop_alike",
     "downscale",
+    "flip_alike",
     "from_arrays",
     "make_stream",
     "mix",

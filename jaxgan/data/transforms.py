@@ -72,11 +72,7 @@ def random_flip(images: jax.Array, keys: jax.Array) -> jax.Array:
     Raises:
         DataError: where the shapes do not fit.
     """
-    if images.ndim != 4 or keys.shape[:1] != images.shape[:1]:
-        raise DataError(
-            f"random_flip was given images {images.shape} and keys {keys.shape}, expected "
-            "[B,H,W,C] and [B]: one key for each image, such as jax.random.split(key, B)."
-        )
+    _check_keys("random_flip", images, keys)
     flip = jax.vmap(jax.random.bernoulli)(keys)
     return jnp.where(flip[:, None, None, None], images[:, :, ::-1], images)
 
@@ -91,13 +87,14 @@ def centre_crop(images: Any, size: tuple[int, int]) -> Any:
     return images[..., top // 2 : top // 2 + height, left // 2 : left // 2 + width, :]
 
 
-def random_crop(images: jax.Array, keys: jax.Array, size: tuple[int, int]) -> jax.Array:
+def random_crop(images: jax.Array, keys: jax.Array, size: tuple[int, int], *, multiple: int = 1) -> jax.Array:
     """A part of each image, from anywhere in it with the same chance.
 
     Args:
         images: [B,H,W,C], any dtype.
         keys: PRNG keys [B], one for each image, on which alone its part depends.
         size: (height, width), not larger than the images'.
+        multiple: parts begin at multiples of it.
 
     Returns:
         [B,height,width,C].
@@ -105,12 +102,11 @@ def random_crop(images: jax.Array, keys: jax.Array, size: tuple[int, int]) -> ja
     Raises:
         DataError: for a size beyond the images', or keys that do not fit.
     """
-    margins = _margins(images, size)
-    if keys.shape[:1] != images.shape[:1]:
-        raise DataError(f"random_crop was given {images.shape} images and {keys.shape} keys, expected [B].")
+    margins = [margin // multiple for margin in _margins(images, size)]
+    _check_keys("random_crop", images, keys)
 
     def crop(image: jax.Array, key: jax.Array) -> jax.Array:
-        start = jax.random.randint(key, (2,), 0, jnp.array(margins) + 1)
+        start = multiple * jax.random.randint(key, (2,), 0, jnp.array(margins) + 1)
         return jax.lax.dynamic_slice(image, (start[0], start[1], 0), (*size, image.shape[-1]))
 
     return jax.vmap(crop)(images, keys)
@@ -156,6 +152,14 @@ def downscale(images: jax.Array, factor: int, *, filter: str = "cubic") -> jax.A
             f"downscale was given {height}x{width} images and the factor {factor}, which must divide."
         )
     return resize(images, (height // factor, width // factor), filter=filter)
+
+
+def _check_keys(name: str, images: jax.Array, keys: jax.Array) -> None:
+    if images.ndim != 4 or keys.shape[:1] != images.shape[:1]:
+        raise DataError(
+            f"{name} was given images {images.shape} and keys {keys.shape}, expected [B,H,W,C] and [B]: one "
+            "key for each image, such as jax.random.split(key, B)."
+        )
 
 
 def _margins(images: Any, size: tuple[int, int]) -> tuple[int, int]:
