@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxgan.models import convolutions
 
 Dtype = Any
+NORMS = ("none", "batch", "instance", "spectral")
 orthogonal = nn.initializers.orthogonal()  # Brock et al. 2019, appendix C
 # Applied along rows and columns it is linear interpolation to and from twice the size.
 TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
@@ -157,6 +158,48 @@ def batch_norm(network: Any, *, train: bool) -> Callable[..., nn.Module]:
         dtype=network.dtype,
         axis_name=network.axis_name,
     )
+
+
+class InstanceNorm(nn.Module):
+    """Each channel of each image at mean 0 and variance 1 over its pixels: [B,H,W,C] -> the same.
+
+    Attributes:
+      affine: then a learned scale of each channel and a bias, as batch normalisation has them.
+      epsilon: added to variances; a grid of one pixel becomes 0, or the bias.
+      dtype: of what comes out; statistics are float32 or finer.
+
+    Source: Ulyanov et al. 2016 (instance normalisation), eq. 2.
+    """
+
+    affine: bool = True
+    epsilon: float = 1e-5
+    dtype: Dtype = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        x = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+        mean, variance = jnp.mean(x, (1, 2), keepdims=True), jnp.var(x, (1, 2), keepdims=True)
+        x = (x - mean) * jax.lax.rsqrt(variance + self.epsilon)
+        if self.affine:
+            size = images.shape[-1:]
+            x = x * self.param("scale", nn.initializers.ones, size)
+            x = x + self.param("bias", nn.initializers.zeros, size)
+        return x.astype(self.dtype or images.dtype)
+
+
+def normalisation(network: Any, *, train: bool) -> Callable[[], nn.Module] | None:
+    """What a network with `norm`, `dtype` and `axis_name` has behind its convolutions; None: nothing.
+
+    Spectral normalisation is of kernels: see `normalised`.
+
+    Raises:
+      ValueError: `norm` is none of NORMS.
+    """
+    if network.norm not in NORMS:
+        raise ValueError(f"norm is {network.norm!r}, expected one of {', '.join(NORMS)}.")
+    if network.norm == "batch":
+        return batch_norm(network, train=train)
+    return functools.partial(InstanceNorm, dtype=network.dtype) if network.norm == "instance" else None
 
 
 def rematerialised(block: Any, remat: bool) -> Any:
