@@ -119,6 +119,33 @@ def downsample(images: jax.Array) -> jax.Array:
     return convolutions.resample(images, TAPS, down=2, padding=((1, 1), (1, 1)))
 
 
+def reflect(images: jax.Array, margin: int) -> jax.Array:
+    """Images with so many mirrored pixels on all sides: [B,H,W,C] -> [B,H+2m,W+2m,C]."""
+    return _reflected(images, ((margin, margin), (margin, margin)))
+
+
+def reflect_to_multiple(images: jax.Array, multiple: int) -> jax.Array:
+    """Images [B,H,W,C] with mirrored pixels below and on the right, so that `multiple` divides both sides.
+
+    Raises:
+      ValueError: the images have another shape.
+    """
+    if images.ndim != 4:
+        raise ValueError(f"Images are {images.shape}, expected [B,H,W,C].")
+    height, width = (-side % multiple for side in images.shape[1:3])
+    return _reflected(images, ((0, height), (0, width)))
+
+
+def _reflected(images: jax.Array, margins: convolutions.Padding) -> jax.Array:
+    """A side of one pixel has no other to mirror, and repeats it."""
+    for axis, margin in zip((1, 2), margins, strict=True):
+        if margin == (0, 0):
+            continue
+        edges = [margin if i == axis else (0, 0) for i in range(4)]
+        images = jnp.pad(images, edges, mode="reflect" if images.shape[axis] > 1 else "edge")
+    return images
+
+
 def convolve_enlarged(images: jax.Array, kernel: jax.Array) -> jax.Array:
     """A convolution 3x3 of `enlarge`d images, in 4/9 of its products: [B,H,W,I], [3,3,I,O] -> [B,2H,2W,O].
 
