@@ -1,10 +1,10 @@
 """SRGAN: small images of any size to images of 2, 3 or 4 times as many rows and columns, and their judge.
 
 Source: Ledig et al. 2017, section 2.1.1 and figure 4: residual blocks with batch normalisation and PReLU,
-then sub-pixel convolutions (Shi et al. 2016). Departures: the images can be held in range by tanh; and the
-trunk can close with PReLU for its batch normalisation, as some published weights do. The discriminator has as
-many stages as its images can be halved, and other normalisations or none, since gradient penalties forbid the
-paper's.
+then sub-pixel convolutions (Shi et al. 2016). Departures, all fields: no normalisation (Lim et al. 2017,
+section 3.1); one sub-pixel convolution that makes the image, for a CPU; a sum with the enlarged input; tanh
+at the end; a trunk that closes with PReLU, as some published weights do. The discriminator has as many stages
+as its images can be halved, and other normalisations or none, since gradient penalties forbid the paper's.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,9 @@ from flax import linen as nn
 from jaxgan.models import layers
 
 FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}  # scale -> how much each sub-pixel convolution enlarges
-CLOSINGS = ("batch", "prelu")
+GENERATOR_NORMS = ("batch", "none")
+CLOSINGS = ("norm", "prelu")
+TAILS = ("stages", "direct")
 NORMS = ("none", "batch", "spectral")
 SLOPE = 0.2  # of the discriminator's leaky ReLU: Ledig et al. 2017, section 2.1.1
 
@@ -44,27 +46,35 @@ class PReLU(nn.Module):
         return jnp.where(images >= 0, images, slope.astype(images.dtype) * images)
 
 
+# A tenth of the usual deviation, where no normalisation holds residuals small: Wang et al. 2018 (ESRGAN),
+# section 3.1.
+small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
+
+
 class Block(nn.Module):
-    """A residual block, [B,H,W,C] -> the same: convolution, batch normalisation, PReLU, and the first two.
+    """A residual block, [B,H,W,C] -> the same: convolution, normalisation, PReLU, and the first two.
 
     Attributes:
       features: channels.
+      norm: 'batch' or 'none'.
       train: normalise by the batch, and not by the running averages.
       dtype: of the computation.
       axis_name: the mapped axis whose devices share batch statistics.
     """
 
     features: int
+    norm: str
     train: bool
     dtype: layers.Dtype = None
     axis_name: str | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
+        conv = partial(layers.Conv, self.features, dtype=self.dtype)
+        if self.norm == "none":
+            return images + conv(kernel_init=small)(PReLU()(conv()(images)))
         normalise = layers.batch_norm(self, train=self.train)
-        x = layers.Conv(self.features, dtype=self.dtype)(images)
-        x = PReLU()(normalise()(x))
-        return images + normalise()(layers.Conv(self.features, dtype=self.dtype)(x))
+        return images + normalise()(conv()(PReLU()(normalise()(conv()(images)))))
 
 
 class Generator(nn.Module):
@@ -75,7 +85,12 @@ class Generator(nn.Module):
       scale: s, 2, 3 or 4.
       width: channels inside.
       blocks: residual blocks.
-      closing: what follows the last convolution of the trunk: 'batch' as in the paper, or 'prelu'.
+      norm: of the blocks, 'batch' as in the paper, or 'none'.
+      closing: what follows the last convolution of the trunk: 'norm' as in the paper, or 'prelu'.
+      ends: pixels a side of the first and the last kernel; 9 in the paper.
+      tail: how images are enlarged, by 'stages' as in the paper, or by one sub-pixel convolution that makes
+        the image ('direct': Shi et al. 2016, eq. 3), so that nothing is computed at the larger size.
+      skip: the network makes what is to be added to the enlarged (bicubic) input, at first little.
       bounded: tanh at the end; the paper has none.
       remat: compute blocks anew for the derivative, to take less memory.
       dtype: of the computation, float32 or bfloat16; parameters and statistics stay float32.
@@ -86,7 +101,11 @@ class Generator(nn.Module):
     scale: int = 4
     width: int = 64
     blocks: int = 16
-    closing: str = "batch"
+    norm: str = "batch"
+    closing: str = "norm"
+    ends: int = 9
+    tail: str = "stages"
+    skip: bool = False
     bounded: bool = False
     remat: bool = False
     dtype: layers.Dtype = None
@@ -97,24 +116,41 @@ class Generator(nn.Module):
         self._check(images, labels)
         block = layers.rematerialised(Block, self.remat)
         x = (images + 1) / 2  # section 3.2: small images in [0, 1], large ones in [-1, 1]
-        x = first = PReLU()(layers.Conv(self.width, (9, 9), dtype=self.dtype)(x))
+        x = first = PReLU()(layers.Conv(self.width, (self.ends, self.ends), dtype=self.dtype)(x))
         for i in range(self.blocks):
-            x = block(self.width, train, self.dtype, self.axis_name, name=f"block_{i}")(x)
-        x = layers.Conv(self.width, dtype=self.dtype)(x)
-        x = PReLU()(x) if self.closing == "prelu" else layers.batch_norm(self, train=train)()(x)
-        x = first + x
+            x = block(self.width, self.norm, train, self.dtype, self.axis_name, name=f"block_{i}")(x)
+        x = first + self._closed(layers.Conv(self.width, dtype=self.dtype)(x), train)
+        x = self._enlarged(x).astype(images.dtype)
+        if self.skip:
+            b, h, w, c = images.shape
+            x = x + jax.image.resize(images, (b, h * self.scale, w * self.scale, c), "cubic")
+        return jnp.tanh(x) if self.bounded else x
+
+    def _closed(self, x: jax.Array, train: bool) -> jax.Array:
+        if self.closing == "prelu":
+            return PReLU()(x)
+        return layers.batch_norm(self, train=train)()(x) if self.norm == "batch" else x
+
+    def _enlarged(self, x: jax.Array) -> jax.Array:
+        """Of the trunk's grid the image."""
+        init = small if self.skip else nn.initializers.lecun_normal()
+        conv = partial(layers.Conv, kernel_size=(self.ends, self.ends), dtype=self.dtype, kernel_init=init)
+        if self.tail == "direct":
+            return shuffle(conv(self.channels * self.scale**2)(x), self.scale)
         for factor in FACTORS[self.scale]:
             x = layers.Conv(self.width * factor**2, dtype=self.dtype)(x)
             x = PReLU()(shuffle(x, factor))
-        x = layers.Conv(self.channels, (9, 9), dtype=self.dtype)(x).astype(images.dtype)
-        return jnp.tanh(x) if self.bounded else x
+        return conv(self.channels)(x)
 
     def _check(self, images: jax.Array, labels: None) -> None:
-        if self.scale not in FACTORS or self.closing not in CLOSINGS:
-            raise ValueError(
-                f"scale is {self.scale} and closing {self.closing!r}, expected one of "
-                f"{', '.join(map(str, FACTORS))} and of {', '.join(CLOSINGS)}."
-            )
+        allowed = {"scale": FACTORS, "norm": GENERATOR_NORMS, "closing": CLOSINGS, "tail": TAILS}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(map(str, values))}."
+                )
+        if self.skip and self.bounded:
+            raise ValueError("With `skip`, `bounded` would flatten the input that is added; set one of them.")
         if images.ndim != 4 or images.shape[-1] != self.channels or labels is not None:
             raise ValueError(
                 f"Given are {images.shape} and labels {labels}, expected [B,H,W,{self.channels}]."
