@@ -109,6 +109,15 @@ def mean_feature_matching(real_features: Features, fake_features: Features) -> j
     return jnp.full(len(real_features[0]), sum(layers))
 
 
+def absolute_difference(first: jax.Array, second: jax.Array) -> jax.Array:
+    """The mean absolute difference of images: two [B,...] of one shape -> [B].
+
+    Source: Isola et al. 2017 (pix2pix), eq. 3; of images returned, Zhu et al. 2017 (CycleGAN), eq. 2.
+    """
+    check_alike(first=first, second=second)
+    return jnp.mean(jnp.abs(first - second).reshape(len(first), -1), axis=-1)
+
+
 def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     integers = jnp.issubdtype(labels.dtype, jnp.integer)
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not integers:
