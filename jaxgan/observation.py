@@ -1,9 +1,8 @@
 """What is seen of a run while it trains: its metrics and its pictures."""
 
 import logging
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,11 @@ import jax
 import numpy as np
 
 from jaxgan import pictures, report
-from jaxgan.data import Source, centre_crop, to_float
 from jaxgan.evaluation import results
 from jaxgan.evaluation.evaluator import EvaluationError, Evaluator
-from jaxgan.metrics import distances
-from jaxgan.sampling import Sampler
+from jaxgan.evaluation.sets import ImageSet
 from jaxgan.state import GANState
 
-MEASURED = 1024  # samples, and real images, that a distance compares, of up to 64x64x3;
-MEASURED_VALUES = MEASURED * 64 * 64 * 3  # of larger ones fewer, but not less than
-MIN_MEASURED = 64
 STRIP = 4  # grids in the strip over time
 EVALUATED = "evaluation/"  # before the names of figures among a run's metrics
 
@@ -113,34 +107,18 @@ def _advice(step: int, name: str, metrics: Mapping[str, jax.Array], position: in
 
 
 class Album:
-    """The pictures of a run: a grid of samples with fixed latents at each call, and all over time.
+    """The pictures of a run: a grid at each call, and all over time.
 
     Args:
       directory: of the run; gets `samples.png`, `samples/`, `progress.png` and `curves.png`.
       log: shows the grids in TensorBoard.
-      labels: the class of each row, or none for an unconditional generator, which gets 8 rows,
-        or a row for each choice of its first categorical code.
-      columns: samples a row.
-      seed: of the latents.
     """
 
-    def __init__(
-        self, directory: Path, log: report.Log, *, labels: Sequence[int], columns: int, seed: int
-    ) -> None:
-        self.directory, self.log, self.labels = directory, log, labels
-        self.columns, self.seed = columns, seed
+    def __init__(self, directory: Path, log: report.Log) -> None:
+        self.directory, self.log = directory, log
 
-    def add(self, step: int, sampler: Sampler) -> None:
-        """Draws the grid of a step."""
-        if self.labels:
-            drawn = sampler.draw(labels=np.repeat(self.labels, self.columns), seed=self.seed)
-        else:
-            of_code = sampler.codes.categorical[:1]  # a row for each choice of the first code
-            rows = np.arange((of_code or (8,))[0])
-            choices = np.repeat(rows, self.columns) if of_code else None
-            drawn = sampler.draw(len(rows) * self.columns, choices=choices, seed=self.seed)
-        images = drawn.reshape(-1, self.columns, *drawn.shape[1:])
-        grid = pictures.image_grid(images, row_labels=[sampler.classes[i] for i in self.labels])
+    def add(self, step: int, grid: Any) -> None:
+        """Keeps the grid of a step, a PIL image."""
         pictures.save_image(grid, self.directory / "samples" / f"step_{step:09d}.png")
         pictures.save_image(grid, self.directory / "samples.png")
         self.log.image(step, "samples", np.asarray(grid))
@@ -167,17 +145,16 @@ def about(state: GANState) -> dict[str, Any]:
 
 
 def evaluate(
-    evaluator: Evaluator, state: GANState, sampler: Sampler, *, directory: Path | None
+    evaluator: Evaluator, samples: Callable[[], ImageSet], *, step: int, directory: Path | None
 ) -> dict[str, float]:
     """Figures of a state's samples, by name, which are written into a run's directory too, if given.
 
     Samples of which none can be made are logged: training goes on.
     """
-    said = about(state)
     try:
-        result = evaluator.measure(evaluator.samples(sampler, about=said), intervals=False)
+        result = evaluator.measure(samples(), intervals=False)
     except EvaluationError as error:
-        _LOG.warning("Samples of step %s are not evaluated: %s", said["step"], error)
+        _LOG.warning("Samples of step %s are not evaluated: %s", step, error)
         return {}
     if directory is not None:
         results.save(result, directory / results.FOLDER)
@@ -185,24 +162,3 @@ def evaluate(
         name: figure.value for name, figure in result.figures.items() if "/" not in name
     }  # not of a class
     return {f"{EVALUATED}{name}": value for name, value in whole.items()}
-
-
-def measure(sampler: Sampler, source: Source, *, seed: int) -> dict[str, float]:
-    """Distances between samples and as many real images of the same classes, by name.
-
-    `distance/sliced_wasserstein`: of pixels in [-1, 1]; see `metrics.distances.sliced_wasserstein`.
-    """
-    count = min(MEASURED, len(source), max(MIN_MEASURED, MEASURED_VALUES // math.prod(source.image_shape)))
-    index = np.linspace(0, len(source) - 1, count).astype(int)
-    real = source.gather(index)
-    if sampler.classes:
-        drawn = sampler.draw(labels=real["label"], seed=seed)
-    else:
-        drawn = sampler.draw(len(index), seed=seed)
-    whole = centre_crop(real["image"], drawn.shape[1:3])  # of which the players are shown random parts
-    first, second = (to_float(images) for images in (drawn, whole))
-    distance = _sliced_wasserstein(jax.random.key(seed), first, second)
-    return {"distance/sliced_wasserstein": float(distance)}
-
-
-_sliced_wasserstein = jax.jit(distances.sliced_wasserstein)
