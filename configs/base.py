@@ -60,6 +60,12 @@ def get_config() -> ConfigDict:
     config.data.flip = False  # flip images left to right with probability 1/2
     config.data.placement = "auto"  # device, host, or by size
 
+    config.task = ConfigDict()
+    config.task.name = "synthesis"  # or one that is given images: paired, cycle, shared_latent
+    config.task.perceptual = ""  # terms.perceptual: a file of LPIPS's weights
+    config.task.scale = 4  # super_resolution: rows and columns made of each
+    config.task.pool = 50  # cycle: fakes of each domain that D is shown again; 0: none
+
     config.model = ConfigDict()
     config.model.family = "dcgan"  # a name in jaxgan.models.families.FAMILIES
     config.model.conditional = False  # tell both players the labels
@@ -71,7 +77,7 @@ def get_config() -> ConfigDict:
     config.model.remat = False  # compute blocks anew for the derivative: less memory, more time; not mlp
     config.model.dtype = "float32"  # of the computation: float32 or bfloat16
     config.model.generator = ConfigDict(dict(width=64))  # channels next to the image; units, size of a token
-    config.model.generator.norm = "none"  # of kernels; resnet: none or spectral
+    config.model.generator.norm = "none"  # spectral in resnet; unet, translator, cycle: instance, batch
     config.model.discriminator = ConfigDict(dict(width=64))
     config.model.discriminator.norm = (
         "none"  # dcgan, recurrent: none, spectral, batch; resnet, coupled: or spectral
@@ -115,7 +121,21 @@ def get_config() -> ConfigDict:
     config.model.vit.patch = 2  # pixels a side that make a token
     config.model.vit.squash = True  # end in tanh, for images; not for latents of an autoencoder
 
+    # Of images from images; patch discriminators have 70 pixels a logit at 3 halvings.
+    config.model.unet = ConfigDict(dict(discriminator_halvings=3, scales=1))
+    config.model.unet.depth = 0  # halvings by G; 0: to one pixel, 8 at most
+    config.model.unet.dropout = 0.5  # G's noise, in use too
+    config.model.translator = ConfigDict(dict(generator_halvings=2, discriminator_halvings=3, scales=1))
+    config.model.translator.blocks = 9  # residual ones, of G
+    config.model.cycle = ConfigDict(dict(generator_halvings=2, discriminator_halvings=3))
+    config.model.cycle.blocks = 9
+    config.model.unit = ConfigDict(dict(generator_halvings=2, discriminator_halvings=5, scales=1))
+    config.model.unit.blocks = 4
+    config.model.unit.generator_shared = 1  # of these, the encoders' last and decoders' first ones
+    config.model.unit.discriminator_shared = 0  # of D's last stages
+
     config.loss = "non_saturating"  # a name in jaxgan.losses.LOSSES
+    config.adversarial = 1.0  # weight of this loss in G's objective, beside terms
     config.penalties = ConfigDict()
     config.penalties.r1 = 0.0  # gamma of R1, the gradient penalty on real images; 0: none
     config.penalties.r2 = 0.0  # gamma of R2, the same on fakes
@@ -136,6 +156,17 @@ def get_config() -> ConfigDict:
     config.terms.twin_classifier = 0.0  # the same, with a twin for the fakes
     config.terms.information = 0.0  # InfoGAN: D reads model.codes off the fakes
     config.terms.mean_feature_matching = 0.0  # G matches the means of D's last features
+    config.terms.pixel = 0.0  # pairs: difference of pixels
+    config.terms.perceptual = 0.0  # pairs: another distance, of task.perceptual
+    config.terms.feature_matching = 0.0  # pairs: difference of D's features
+    config.terms.cycle = 0.0  # images that went to the other domain and back are as they were
+    config.terms.identity = 0.0  # cycle: images of the domain that they go to stay as they are
+    config.terms.reconstruction = 0.0  # shared_latent: encoded and decoded images are as they were
+    config.terms.kl = 0.0  # shared_latent: latents are normal
+    config.terms.cycle_kl = 0.0  # shared_latent: those of the way back too
+    config.pretrain = ConfigDict()  # the run's first phase: G learns from one term alone
+    config.pretrain.steps = 0  # training steps of it, of all of config.steps
+    config.pretrain.term = ""  # such as pixel
     config.lazy = ConfigDict({name: 1 for name in config.penalties})  # steps between, then as many times it
     config.smoothing = ConfigDict()  # of the non_saturating loss's targets
     config.smoothing.real = 1.0  # what D is told of reals
@@ -152,7 +183,8 @@ def get_config() -> ConfigDict:
 
     # Numbers that move over the run: (field, kind, first, last, start, stop) with kind constant, linear or
     # cosine, start and stop in thousands of images shown; pieces of a field follow each other, as a climb and
-    # a decay. Fields: optimizer.*.learning_rate, b1 and b2, penalties.*, top_k, augment.p, ema.half_life.
+    # a decay. Fields: optimizer.*.learning_rate, b1 and b2, penalties.*, terms.*, adversarial, top_k,
+    # augment.p, ema.half_life.
     config.schedules = ()
 
     config.optimizer = ConfigDict(dict(generator=optimizer(), discriminator=optimizer()))
@@ -180,6 +212,7 @@ def get_config() -> ConfigDict:
     config.evaluate = ConfigDict()  # the averaged generator's samples against the data; see docs/metrics.md
     config.evaluate.every = 0.0  # thousands of images shown between; 0: never
     config.evaluate.metrics = ("fid",)  # names in jaxgan.evaluation.figures.FIGURES
+    config.evaluate.split = ""  # of the data, that is compared and shown; empty: data.split
     config.evaluate.samples = 10_000  # how many are drawn
     config.evaluate.reference = 0  # real images that they are compared with; 0: all
     config.evaluate.features = "inception-2048"  # the network: see jaxgan.features.choosing

@@ -4,50 +4,29 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
 from jaxgan import augment, data, steps
 from jaxgan import config as configs
-from jaxgan.alternation import PLAYERS, Phase, PlayerName, reached
+from jaxgan.alternation import PLAYERS, Phase, PlayerName, batches_per_step, reached
+from jaxgan.applications import APPLICATIONS, Shapes, make_codes, make_task
 from jaxgan.config import Config
 from jaxgan.evaluation.evaluator import Evaluator, Request
 from jaxgan.losses import LOSSES, Loss, make_logistic
 from jaxgan.models.families import FAMILIES, Family
 from jaxgan.penalties import PENALTIES, Penalty, make_consistency
 from jaxgan.relations import moving, pieces_of
+from jaxgan.rules import TERMS
 from jaxgan.schedules import Value, make_schedule, scheduled, value_at
-from jaxgan.tasks import Task, synthesis
+from jaxgan.tasks import synthesis
 
 ImageShape = tuple[int, int, int]
 
 
-def make_task(config: Config) -> Task:
-    """The synthesis task, with whole numbers brought to [-1, 1], cropped and flipped if asked."""
-    size = tuple(config.data.random_crop)
-
-    def transform(images: Any, keys: Any) -> Any:
-        if size:
-            keys, crop_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-            images = data.random_crop(images, crop_keys, size)
-        images = data.to_float(images)
-        return data.random_flip(images, keys) if config.data.flip else images
-
-    return synthesis.make_task(
-        config.model.latent_size,
-        conditional=config.model.conditional,
-        told=config.model.discriminator.labels != "none",
-        terms=[*make_term_weights(config)],
-        codes=make_codes(config),
-        styled=FAMILIES[config.model.family].styled,
-        transform=transform,
-    )
-
-
-def open_source(config: Config, *, progress: bool = False) -> data.Source:
-    """The images that a config names.
+def open_source(config: Config, *, split: str = "", progress: bool = False) -> data.Source:
+    """The images that a config names, or another split of them.
 
     Raises:
       DataError: they cannot be used.
@@ -58,7 +37,7 @@ def open_source(config: Config, *, progress: bool = False) -> data.Source:
     )
     source = data.open_source(
         fields.source,
-        split=fields.split,
+        split=split or fields.split,
         data_dir=fields.data_dir or None,
         layout=layout,
         input_layout=layout._replace(size=tuple(fields.input_size) or layout.size),
@@ -92,25 +71,24 @@ def make_evaluator(config: Config, source: data.Source, *, progress: bool = Fals
         raise configs.ConfigError(f"Samples cannot be evaluated (config.evaluate): {error}") from error
 
 
-def make_codes(config: Config) -> synthesis.Codes:
-    """InfoGAN's codes among the latents."""
-    return synthesis.Codes(tuple(config.model.codes.categorical), config.model.codes.continuous)
-
-
 def make_term_weights(config: Config) -> dict[str, Value]:
     """The task's further losses that have a weight, by name."""
     flat, value = configs.flatten(config), make_values(config)
-    return {name: value(f"terms.{name}") for name in synthesis.TERMS if moving(flat, f"terms.{name}")}
+    return {name: value(f"terms.{name}") for name in TERMS if moving(flat, f"terms.{name}")}
 
 
 def make_networks(
-    config: Config, shape: ImageShape, num_classes: int, *, axis_name: str | None = None
+    config: Config, shapes: Shapes, num_classes: int, *, axis_name: str | None = None
 ) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator of images [H,W,C], of this many classes if the config wants them."""
+    """Generator and discriminator of images of these shapes, and classes if the config wants them."""
     model, family = config.model, FAMILIES[config.model.family]
+    shape = height, width, channels = shapes["image"]
     classes = num_classes if model.conditional else 0
     shared = {
         "image_shape": shape,
+        "input_shape": shapes.get("input", shape),
+        "channels": channels,
+        "scale": config.task.scale,
         "smallest": model.smallest,
         "remat": model.remat,
         "dtype": jnp.dtype(model.dtype),
@@ -119,6 +97,7 @@ def make_networks(
         **configs.flatten(model.get(model.family, {})),
     }
     judges = {
+        "image_shape": (height, width, channels + APPLICATIONS[config.task.name].beside(shapes)),
         "num_classes": classes if model.discriminator.labels != "none" else 0,
         "heads": synthesis.heads([*make_term_weights(config)], num_classes, make_codes(config)),
         **model.discriminator,
@@ -212,18 +191,26 @@ def make_alternation(config: Config) -> tuple[Phase, ...]:
 
 
 def make_game(
-    config: Config, shape: ImageShape, num_classes: int, *, axis_name: str | None = None
+    config: Config, shapes: Shapes, num_classes: int, *, axis_name: str | None = None
 ) -> steps.Game:
-    """The static half of a run on images [H,W,C]: task, networks, loss, penalties, optimisers."""
-    shape = configs.shown_shape(config, shape)
-    generator, discriminator = make_networks(config, shape, num_classes, axis_name=axis_name)
+    """The static half of a run: task, networks, loss, penalties, optimisers.
+
+    Args:
+      config: a checked one.
+      shapes: [H,W,C] of an example's images as the source has them, by name; "image" is one of them.
+      num_classes: of the labels; 0: there are none.
+      axis_name: the mapped axis that the step runs under, or None.
+    """
+    shapes = configs.shown_shapes(config, shapes)
+    generator, discriminator = make_networks(config, shapes, num_classes, axis_name=axis_name)
     return steps.Game(
-        task=make_task(config),
+        task=make_task(config, [*make_term_weights(config)]),
         generator=generator,
         discriminator=discriminator,
         loss=make_loss(config),
         optimizers={name: make_optimizer(config, name) for name in PLAYERS},
         penalties=make_penalties(config),
+        adversarial=make_values(config)("adversarial"),
         term_weights=make_term_weights(config),
         augmentation=make_augmentation(config),
         top_k=make_values(config)("top_k"),
@@ -238,5 +225,26 @@ def make_train_step(config: Config, game: steps.Game) -> steps.TrainStep:
         game,
         alternation=make_alternation(config),
         fresh_fakes=config.alternation.fresh_fakes,
+        ema_half_life=make_values(config)("ema.half_life"),
+    )
+
+
+def make_pretraining_step(config: Config, game: steps.Game) -> steps.TrainStep | None:
+    """The training step of the run's first `pretrain.steps`, G learning from one term alone, or None."""
+    if not config.pretrain.steps:
+        return None
+    term = config.pretrain.term
+    alone = game._replace(
+        task=make_task(config, [term]),
+        adversarial=0.0,
+        term_weights={term: 1.0},
+        penalties={},
+        augmentation=None,
+    )
+    phases = make_alternation(config)
+    updates = batches_per_step(phases)
+    return steps.make_train_step(
+        alone,
+        alternation=(Phase("generator", updates),),
         ema_half_life=make_values(config)("ema.half_life"),
     )

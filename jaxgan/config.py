@@ -10,7 +10,7 @@ from typing import Any
 from jaxgan import data
 from jaxgan.models import layers
 from jaxgan.relations import relations
-from jaxgan.rules import FREE, RULES
+from jaxgan.rules import FREE, GRIDS, NEEDS, RULES
 
 Config = Any  # an ml_collections.ConfigDict, or anything with its fields as attributes and items
 
@@ -89,10 +89,17 @@ def _refuse(wrong: Sequence[str]) -> None:
         raise ConfigError("The config cannot be run:\n" + "\n".join(f"  {line}" for line in wrong))
 
 
-def shown_shape(config: Config, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """What the players are shown of images [H,W,C]: all, or random parts."""
-    height, width = tuple(config.data.random_crop) or image_shape[:2]
-    return height, width, image_shape[2]
+def shown_shapes(config: Config, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, int, int]]:
+    """What the players are shown of an example's images [H,W,C], by name: all, or random parts."""
+    height, width = tuple(config.data.random_crop) or shapes["image"][:2]
+    whole = shapes["image"][0]
+    return {
+        # Of an image that is a fraction of the other in size the part is the same fraction.
+        name: (height * shape[0] // whole, width * shape[0] // whole, shape[2])
+        if config.data.random_crop
+        else (shape[0], shape[1], shape[2])
+        for name, shape in shapes.items()
+    }
 
 
 def check_source(config: Config, source: data.Source) -> None:
@@ -101,14 +108,15 @@ def check_source(config: Config, source: data.Source) -> None:
     Raises:
       ConfigError: the network cannot make such images, labels are asked for that are not there.
     """
-    shape = height, width, _ = shown_shape(config, source.image_shape)
+    shape = height, width, _ = shown_shapes(config, source.shapes_of_all)["image"]
     classes, smallest = len(source.classes), config.model.smallest
-    deep = config.model.family not in ("mlp", "vit") and layers.doublings(shape, smallest) == 0
+    deep = config.model.family in GRIDS and layers.doublings(shape, smallest) == 0
     out = [label for label in config.sample.labels if label >= classes]
     wrong = []
     if height > source.image_shape[0] or width > source.image_shape[1]:
         whole = "x".join(map(str, source.image_shape[:2]))
         wrong.append(f"data.random_crop is {height}x{width}, and {source.name} has images of {whole}.")
+    wrong += _lacking(config, source)
     if deep:
         wrong.append(
             f"{source.name} has images of {height}x{width}, which {config.model.family} cannot make from a "
@@ -133,6 +141,19 @@ def check_source(config: Config, source: data.Source) -> None:
     if config.model.conditional and out:
         wrong.append(f"sample.labels has {out}, but {source.name} has labels 0 to {classes - 1}.")
     _refuse(wrong)
+
+
+def _lacking(config: Config, source: data.Source) -> list[str]:
+    """What the task needs of examples that the source does not have."""
+    needs = NEEDS[config.task.name]
+    there = {"input": "input" in source.shapes, "other": "input" in source.others, "": True}
+    if there[needs]:
+        return []
+    wanted = {
+        "input": "examples with inputs: open them as pairs:INPUTS,IMAGES or sides:PICTURES",
+        "other": "images of another domain: open both as unpaired:SOURCE,SOURCE",
+    }
+    return [f"task.name is {config.task.name!r}, which needs {wanted[needs]}; {source.name} has none."]
 
 
 def check_devices(config: Config, devices: int, processes: int) -> None:

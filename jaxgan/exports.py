@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan.alternation import PlayerName
-from jaxgan.config import shown_shape
+from jaxgan.config import shown_shapes
 from jaxgan.interop import cards, files, sequential, tables
 from jaxgan.interop.layouts import LAYOUTS
 from jaxgan.interop.pickles import WeightsError
@@ -128,6 +128,6 @@ def _inputs(run: Run, player: PlayerName) -> tuple[jax.ShapeDtypeStruct, ...]:
     """What a player is called with, one example."""
     network = getattr(run.game, player)
     latents = 1, run.config.model.latent_size
-    images = 1, *shown_shape(run.config, tuple(run.record["image_shape"]))
+    images = 1, *shown_shapes(run.config, run.record["shapes"])["image"]
     first = jax.ShapeDtypeStruct(latents if player == "generator" else images, jnp.float32)
     return (first, jax.ShapeDtypeStruct((1,), jnp.int32)) if network.num_classes else (first,)

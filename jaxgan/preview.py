@@ -49,7 +49,9 @@ def _data(source: Source, config: Config) -> str:
 
 def _networks(game: steps.Game, state: GANState, source: Source) -> list[str]:
     """Parameters and forward FLOPs of each player, on one example."""
-    batch = jax.tree.map(lambda leaf: leaf[0, :1], training.example_batch(source.image_shape, source.classes))
+    batch = jax.tree.map(
+        lambda leaf: leaf[0, :1], training.example_batch(source.shapes_of_all, source.classes)
+    )
     players = {name: getattr(state, name) for name in PLAYERS}
     flops = costs.forward_flops(game, state, batch)
     return [

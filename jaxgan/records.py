@@ -30,7 +30,7 @@ def make_record(config: Config, source: Source, stream: Stream) -> dict[str, Any
     return {
         "config": configs.nested(configs.flatten(config)),
         "stream": stream.fingerprint,
-        "image_shape": source.image_shape,
+        "shapes": source.shapes_of_all,
         "classes": source.classes,
         "environment": report.environment(),
     }

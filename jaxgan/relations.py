@@ -7,17 +7,20 @@ from jaxgan.alternation import PLAYERS, PlayerName
 from jaxgan.evaluation.figures import names_of
 from jaxgan.losses import LOSSES
 from jaxgan.models import coupled, dcgan, resnet
+from jaxgan.models.families import FAMILIES
 from jaxgan.penalties import PENALTIES
-from jaxgan.rules import FIGURE_NAMES, SCHEDULED, number
+from jaxgan.rules import FIGURE_NAMES, SCHEDULED, TASKS, TERMS, number
 from jaxgan.schedules import Piece, make_schedule
 
+ANY = ("none", "batch", "instance", "spectral")
 # Which norms a family's player knows, where it knows others than 'none'.
-NORMS = {
+NORMS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("dcgan", "discriminator"): dcgan.NORMS,
     ("recurrent", "discriminator"): dcgan.NORMS,
     ("coupled", "discriminator"): coupled.NORMS,
     ("resnet", "generator"): resnet.NORMS,
     ("resnet", "discriminator"): resnet.NORMS,
+    **{(name, player): ANY for name in ("unet", "translator", "cycle") for player in PLAYERS},
 }
 BATCH_NORMALISED = ("dcgan", "resnet", "coupled")  # families whose generators mix a batch's examples
 
@@ -26,7 +29,14 @@ Relations = list[tuple[bool, str]]  # (holds, what to change), of conditions bet
 
 def relations(flat: Mapping[str, Any]) -> Relations:
     """All conditions between fields, of a config whose fields are right by themselves."""
-    groups = (_run_relations, _data_relations, _network_relations, _objective_relations, _schedule_relations)
+    groups = (
+        _run_relations,
+        _task_relations,
+        _data_relations,
+        _network_relations,
+        _objective_relations,
+        _schedule_relations,
+    )
     return [relation for group in groups for relation in group(flat)]
 
 
@@ -68,6 +78,55 @@ def _run_relations(flat: Mapping[str, Any]) -> Relations:
             f"evaluate.metrics make {', '.join(evaluated)}; evaluate it too, or choose another.",
         ),
         (images <= most, f"steps make {images:,} images to be shown; an int32 counts to {most:,}. Lower it."),
+    ]
+
+
+def _task_relations(flat: Mapping[str, Any]) -> Relations:
+    """Of the task with its networks, its further losses and its first phase."""
+    task, family, terms = flat["task.name"], flat["model.family"], TASKS[flat["task.name"]]
+    able = [name for name, known in FAMILIES.items() if task in known.tasks]
+    strange = [name for name in TERMS if name not in terms and moving(flat, f"terms.{name}")]
+    steps, term = flat["pretrain.steps"], flat["pretrain.term"]
+    weights = moving(flat, "terms.perceptual") or term == "perceptual"
+    several = task in ("cycle", "shared_latent") or flat.get(f"model.{family}.scales", 1) > 1
+    punished = [name for name in PENALTIES if moving(flat, f"penalties.{name}")]
+    return [
+        (
+            family in able,
+            f"task.name is {task!r} and model.family {family!r}; for this task there are {', '.join(able)}.",
+        ),
+        (
+            not strange,
+            f"terms.{', '.join(strange)} is none of task.name={task!r}, which has {', '.join(terms)}.",
+        ),
+        (
+            weights == bool(flat["task.perceptual"]),
+            f"task.perceptual is {flat['task.perceptual']!r} and terms.perceptual "
+            f"{flat['terms.perceptual']}: give the file of the weights and the term a weight, or neither.",
+        ),
+        (
+            (steps > 0) == (term != "") and steps <= flat["steps"],
+            f"pretrain.steps is {steps}, pretrain.term {term!r}; expected a term and so many of the "
+            f"{flat['steps']} steps that it is trained on alone, or 0 and ''.",
+        ),
+        (
+            steps % flat["parallel.steps_per_call"] == 0,
+            f"pretrain.steps is {steps}, not a multiple of parallel.steps_per_call.",
+        ),
+        (
+            term in ("", *terms),
+            f"pretrain.term is {term!r}, none of task.name={task!r}, which has {', '.join(terms)}.",
+        ),
+        (
+            not several or not punished,
+            f"penalties.{', '.join(punished)} is of one discriminator's logits, and here there are several; "
+            "set it to 0.",
+        ),
+        (
+            task == "synthesis" or not flat["augment.policy"],
+            f"augment.policy is {flat['augment.policy']!r}, and task.name={task!r} has the discriminator see "
+            "what the generator was given, which is not augmented; set it to ''.",
+        ),
     ]
 
 

@@ -9,10 +9,10 @@ from jaxgan.alternation import PLAYERS
 from jaxgan.augment import OPERATIONS, POLICIES, make_augment
 from jaxgan.evaluation.figures import FIGURES, names_of
 from jaxgan.losses import LOSSES
-from jaxgan.models import dcgan, resnet, stylegan2
+from jaxgan.models import stylegan2
 from jaxgan.models.families import FAMILIES
 from jaxgan.penalties import PENALTIES
-from jaxgan.tasks import synthesis
+from jaxgan.tasks import cycle, paired, shared_latent, synthesis
 
 
 class Rule(NamedTuple):
@@ -69,9 +69,24 @@ SIZE = Rule(
     "(height, width) or ()",
 )
 COUNTS = Rule(tuple, lambda value: all(type(v) is int and v >= 1 for v in value), "a tuple of integers >= 1")
-MEASURES = ("distance/sliced_wasserstein",)  # what `observation.measure` returns
+# What `galleries` measure: of all, of pairs, of cycles.
+MEASURES = ("distance/sliced_wasserstein", "distance/l1", "distance/psnr", "distance/returned")
 FIGURE_NAMES = tuple(f"evaluation/{name}" for asked in FIGURES for name in names_of(asked))
 ROWS = 16  # classes that a grid of samples shows when the config names none
+
+# The further losses of each task, and what it needs of examples: "input" that belongs to an image, or
+# "other", images of another domain.
+TASKS = {
+    "synthesis": synthesis.TERMS,
+    "paired": paired.TERMS,
+    "cycle": cycle.TERMS,
+    "shared_latent": shared_latent.TERMS,
+}
+TERMS = tuple(dict.fromkeys(name for names in TASKS.values() for name in names))
+NEEDS = {"synthesis": "", "paired": "input", "cycle": "other", "shared_latent": "other"}
+PATCHED = ("unet", "translator", "cycle", "unit")  # families with patch discriminators
+# Families whose grids are doubled from the smallest one to the image's.
+GRIDS = ("dcgan", "resnet", "stylegan2", "r3gan", "recurrent", "coupled")
 
 OPTIMIZER = {
     "name": one_of("adam", "rmsprop", "sgd"),
@@ -117,6 +132,10 @@ RULES: dict[str, Rule] = {
     "data.random_crop": SIZE,
     "data.flip": TRUTH,
     "data.placement": one_of("auto", "device", "host"),
+    "task.name": one_of(*TASKS),
+    "task.perceptual": ANY_TEXT,
+    "task.scale": integer(1, 8),
+    "task.pool": integer(0),
     "model.family": one_of(*FAMILIES),
     "model.conditional": TRUTH,
     "model.latent_size": integer(1),
@@ -128,9 +147,8 @@ RULES: dict[str, Rule] = {
     "model.remat": TRUTH,
     "model.dtype": one_of("float32", "bfloat16"),
     "model.generator.width": integer(1),
-    "model.generator.norm": one_of(*resnet.NORMS),
     "model.discriminator.width": integer(1),
-    "model.discriminator.norm": one_of(*dcgan.NORMS),
+    **{f"model.{player}.norm": one_of("none", "batch", "instance", "spectral") for player in PLAYERS},
     "model.discriminator.labels": one_of("projection", "none"),
     "model.mlp.depth": integer(1),
     **{f"model.resnet.{p}_multiples": COUNTS for p in PLAYERS},
@@ -161,9 +179,22 @@ RULES: dict[str, Rule] = {
     "model.vit.attention_heads": integer(1),
     "model.vit.patch": integer(1),
     "model.vit.squash": TRUTH,
+    "model.unet.depth": integer(0),
+    "model.unet.dropout": number(0.0, 0.999999),
+    "model.translator.blocks": integer(0),
+    "model.unit.blocks": integer(0),
+    "model.unit.generator_shared": integer(0),
+    "model.unit.discriminator_shared": integer(0),
+    "model.cycle.blocks": integer(0),
+    **{f"model.{family}.generator_halvings": integer(0) for family in ("translator", "cycle", "unit")},
+    **{f"model.{family}.discriminator_halvings": integer(0) for family in PATCHED},
+    **{f"model.{family}.scales": integer(1) for family in PATCHED if family != "cycle"},
     "loss": one_of(*LOSSES),
     **{f"penalties.{name}": number(0.0) for name in PENALTY_NAMES},
-    **{f"terms.{name}": number(0.0) for name in synthesis.TERMS},
+    "adversarial": number(0.0),
+    **{f"terms.{name}": number(0.0) for name in TERMS},
+    "pretrain.steps": integer(0),
+    "pretrain.term": one_of("", *TERMS),
     **{f"lazy.{name}": integer(1) for name in PENALTY_NAMES},
     "smoothing.real": number(0.0, 1.0),
     "smoothing.fake": number(0.0, 1.0),
@@ -205,6 +236,7 @@ RULES: dict[str, Rule] = {
         lambda value: len(value) > 0 and all(name in FIGURES for name in value),
         f"a tuple of some of {', '.join(FIGURES)}",
     ),
+    "evaluate.split": ANY_TEXT,
     "evaluate.samples": integer(2),
     "evaluate.reference": integer(0),
     "evaluate.features": ANY_TEXT,
@@ -224,7 +256,8 @@ SCHEDULED = {
     **{f"optimizer.{p}.learning_rate": number(0.0, 10.0) for p in PLAYERS},
     **{f"optimizer.{p}.{name}": OPTIMIZER[name] for p in PLAYERS for name in ("b1", "b2")},
     **{f"penalties.{name}": number(0.0) for name in PENALTY_NAMES},
-    **{f"terms.{name}": number(0.0) for name in synthesis.TERMS},
+    **{f"terms.{name}": number(0.0) for name in TERMS},
+    "adversarial": number(0.0),
     **{name: RULES[name] for name in ("top_k", "augment.p", "ema.half_life")},
 }
 

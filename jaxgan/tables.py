@@ -73,7 +73,7 @@ def of_config(config: Config, shape: ImageShape, classes: int, batch_size: int) 
     """
     if config.model.conditional and not classes:
         raise ConfigError("model.conditional is True; give --classes, how many labels the images have.")
-    game = build.make_game(config, shape, classes)
+    game = build.make_game(config, {"image": shape}, classes)
     try:
         found = costs.costs_of(game, _batch(shape, classes, batch_size))
     except ValueError as error:
@@ -86,6 +86,8 @@ def of_families(shape: ImageShape, classes: int, batch_size: int) -> str:
     """A table of every family with its modules' own widths and depths, without penalties."""
     found, wrong = dict[str, Costs](), list[str]()
     for name, family in FAMILIES.items():
+        if "synthesis" not in family.tasks:
+            continue
         fields = {"image_shape": shape, "num_classes": classes}
         generator, discriminator = (
             module(**{field: fields[field] for field in fields if field in module.__dataclass_fields__})

@@ -1,6 +1,6 @@
 """The training loop: batch, step, log, sample, save; and the run that it leaves behind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,17 +9,19 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxgan import alternation, build, data, parallel, records, report, steps
+from jaxgan import alternation, build, data, galleries, parallel, records, report, steps
 from jaxgan import config as configs
+from jaxgan.applications import make_task
 from jaxgan.checkpoints import Checkpoints, Restored
 from jaxgan.config import Config
 from jaxgan.evaluation.evaluator import Evaluator
 from jaxgan.interrupts import Interrupts
 from jaxgan.models.families import FAMILIES
-from jaxgan.observation import Album, Watch, evaluate, measure
+from jaxgan.observation import Album, Watch, about, evaluate
 from jaxgan.rules import FIGURE_NAMES, ROWS
 from jaxgan.sampling import Sampler, make_sampler
 from jaxgan.state import GANState
+from jaxgan.translating import Translator, make_translator
 
 
 class Setup(NamedTuple):
@@ -29,20 +31,24 @@ class Setup(NamedTuple):
       source: the images.
       game: the static half of the training step.
       runner: the compiled step.
+      pretraining: that of the run's first phase, or None.
       stream: the batches.
       key: the run's PRNG key, on every device.
       init: () -> the state before the first step.
-      sampler: a state -> images of its averaged generator, drawn on this process's first device.
+      sampler: a state -> images of its averaged generator, made on this process's first device.
+      gallery: how they are looked at.
       evaluator: measures them, or None.
     """
 
     source: data.Source
     game: steps.Game
     runner: parallel.Runner
+    pretraining: parallel.Runner | None
     stream: data.Stream
     key: jax.Array
     init: Callable[[], GANState]
-    sampler: Callable[[GANState], Sampler]
+    sampler: Callable[[GANState], Any]
+    gallery: galleries.Gallery
     evaluator: Evaluator | None
 
 
@@ -52,7 +58,8 @@ class Run(NamedTuple):
     Attributes:
       config: under which it was trained.
       state: NumPy arrays.
-      sampler: draws images from the averaged generator.
+      sampler: of the averaged generator: a Sampler draws images, of a task that is given images a Translator
+        makes them of those.
       game: networks, task and objective.
       record: what was saved beside the state: `records.make_record`.
       interrupted: the signal that ended training early, 0 if none did.
@@ -60,7 +67,7 @@ class Run(NamedTuple):
 
     config: Config
     state: GANState
-    sampler: Sampler
+    sampler: Any
     game: steps.Game
     record: dict[str, Any]
     interrupted: int = 0
@@ -82,7 +89,7 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
     devices = parallel.devices()
     configs.check_devices(config, len(devices), jax.process_count())
     axis_name = parallel.axis_name(config.parallel.runner)
-    game = build.make_game(config, source.image_shape, len(source.classes), axis_name=axis_name)
+    game = build.make_game(config, source.shapes_of_all, len(source.classes), axis_name=axis_name)
     stream = data.make_stream(
         source,
         seed=config.seed,
@@ -93,24 +100,36 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    runner = parallel.make_runner(
-        build.make_train_step(config, game),
+    run_on = partial(
+        parallel.make_runner,
         runner=config.parallel.runner,
         devices=devices[: config.parallel.devices or None],
         load=stream.load,
     )
+    runner = run_on(build.make_train_step(config, game))
+    pretrain = build.make_pretraining_step(config, game)
     key = runner.replicate(jax.random.key(config.seed))
     init = jax.jit(
-        partial(steps.init_state, game, example_batch(source.image_shape, source.classes)),
+        partial(steps.init_state, game, example_batch(source.shapes_of_all, source.classes)),
         out_shardings=runner.replicated,
     )
     try:
         jax.eval_shape(init, key)
     except ValueError as error:  # networks know best what they can be
         raise configs.ConfigError(f"The networks cannot be built for {source.name}: {error}") from error
-    sampler = _sampler_of(config, game, source.classes)
-    evaluator = build.make_evaluator(config, source, progress=True)
-    return Setup(source, game, runner, stream, key, partial(init, key), sampler, evaluator)
+    seen = build.open_source(config, split=config.evaluate.split) if config.evaluate.split else source
+    return Setup(
+        source,
+        game,
+        runner,
+        run_on(pretrain) if pretrain else None,
+        stream,
+        key,
+        partial(init, key),
+        _sampler_of(config, game, source.classes),
+        _gallery(config, seen),
+        build.make_evaluator(config, seen, progress=True),
+    )
 
 
 def train(
@@ -154,14 +173,14 @@ def train(
             workdir, total_steps=config.steps, start_step=step, progress=progress, active=primary
         ) as log:
             watch = Watch(log)
-            rows, columns = _rows(config, setup.source.classes), config.sample.columns
-            album = Album(workdir, log, labels=rows, columns=columns, seed=config.seed)
+            album = Album(workdir, log)
             if primary and step == 0:
-                album.add(step, setup.sampler(state))
+                album.add(step, setup.gallery.draw(setup.sampler(state)))
             resident = setup.runner.replicate(setup.stream.resident)
             chunks = parallel.ahead(setup.stream.iterate(step), setup.runner.split)
             while step < config.steps and not stop:
-                state, metrics = setup.runner.run(state, resident, next(chunks), setup.key)
+                first = setup.pretraining if step < config.pretrain.steps else None
+                state, metrics = (first or setup.runner).run(state, resident, next(chunks), setup.key)
                 step += config.parallel.steps_per_call
                 stop = interrupts.agreed()
                 due = _due(config, step, stopping=bool(stop))
@@ -169,14 +188,15 @@ def train(
                 if "log" in due:
                     watch.write(step)
                 if "sample" in due and primary:
-                    album.add(step, setup.sampler(state))
+                    album.add(step, setup.gallery.draw(setup.sampler(state)))
                 measured = dict[str, float]()
                 if "evaluate" in due and setup.evaluator:
+                    samples = partial(setup.evaluator.samples, setup.sampler(state), about=about(state))
                     place = workdir if primary else None
                     with watch.paused():
-                        measured |= evaluate(setup.evaluator, state, setup.sampler(state), directory=place)
+                        measured |= evaluate(setup.evaluator, samples, step=step, directory=place)
                 if "checkpoint" in due:
-                    measured |= measure(setup.sampler(state), setup.source, seed=config.seed)
+                    measured |= setup.gallery.measure(setup.sampler(state))
                     checkpoints.save(step, state, record=record, metrics=measured)
                 if measured:
                     log.write(step, measured)
@@ -202,7 +222,7 @@ def open_run(workdir: str | Path, *, step: int | None = None) -> Run:
         if record is None:
             raise FileNotFoundError(f"{workdir} holds no checkpoint; train a run there first.")
         _, game, classes = _recorded(record)
-        batch = example_batch(tuple(record["image_shape"]), classes)
+        batch = example_batch(record["shapes"], classes)
         target = jax.eval_shape(partial(steps.init_state, game, batch), jax.random.key(0))
         restored = checkpoints.restore(target, step=step)
     assert restored is not None  # there was a record
@@ -216,12 +236,12 @@ def _recorded(record: dict[str, Any]) -> tuple[Config, steps.Game, tuple[str, ..
     config = ConfigDict(configs.nested(configs.flatten(record["config"])))
     configs.check(config)
     classes = tuple(record["classes"])
-    return config, build.make_game(config, tuple(record["image_shape"]), len(classes)), classes
+    return config, build.make_game(config, record["shapes"], len(classes)), classes
 
 
-def example_batch(shape: tuple[int, ...], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """A training step's batch [1,2,...] of two black images, for its shapes and dtypes."""
-    images = {"image": np.zeros((1, 2, *shape), np.uint8)}
+def example_batch(shapes: Mapping[str, Sequence[int]], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """A training step's batch [1,2,...] of two examples of black images, for its shapes and dtypes."""
+    images = {name: np.zeros((1, 2, *shape), np.uint8) for name, shape in shapes.items()}
     return images | ({"label": np.zeros((1, 2), np.int32)} if classes else {})
 
 
@@ -235,17 +255,28 @@ def open_checkpoints(workdir: Path, config: Config) -> Checkpoints:
     )
 
 
-def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> Callable[[GANState], Sampler]:
+def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> Callable[[GANState], Any]:
     told = classes if config.model.conditional else ()
-    sampler = make_sampler(
+    sampler: Callable[[Any], Sampler | Translator] = make_sampler(
         game,
         config.model.latent_size,
         told,
         build.make_codes(config),
         styled=FAMILIES[config.model.family].styled,
     )
+    if game.task.use is not None:
+        sampler = make_translator(make_task(config, (), still=True), game.generator)
     # By way of the host, so that each process of a run can draw by itself.
     return lambda state: sampler(jax.device_get(state.ema))
+
+
+def _gallery(config: Config, source: data.Source) -> galleries.Gallery:
+    """How what is made is looked at, beside these images."""
+    columns = config.sample.columns
+    if config.task.name == "synthesis":
+        labels = _rows(config, source.classes)
+        return galleries.of_samples(source, labels=labels, columns=columns, seed=config.seed)
+    return galleries.of_examples(source, columns=columns, seed=config.seed)
 
 
 def _due(config: Config, step: int, *, stopping: bool) -> set[str]:

@@ -154,12 +154,12 @@ def objective(
     whole = partial(all_over, axis_name=game.axis_name)
     fake, memories = _recalled(game, name, state, fake, keys)
     seen = partial(_seen, game, state, keys)
-    on_real = task.judge(discriminator, seen(example.real, _REAL), example.told)
+    on_real = task.judge(discriminator, seen(example.real, _REAL), example.given)
     on_fake = task.judge(discriminator, seen(fake, _FAKE), example.given)
     real_logits, fake_logits = on_real.logits, on_fake.logits
     _check_logits(game, real_logits, fake_logits)
     scene = Scene(
-        critic=lambda images: task.judge(discriminator.frozen, seen(images, _REAL), example.told).logits,
+        critic=lambda images: task.judge(discriminator.frozen, seen(images, _REAL), example.given).logits,
         generate=lambda given: task.generate(generator.frozen, given),
         given=example.given,
         code=partial(task.code, generator.frozen),

@@ -338,8 +338,8 @@ def test_a_dry_run_says_everything_and_trains_nothing(command, monkeypatch, digi
     size = "  tfds:digits/1.0.0:train: 1,497 images of 8x8x1, 10 classes; 23.4 batches an epoch"
     assert size in lines
     # The networks, counted anew.
-    game = build.make_game(config, (8, 8, 1), 10)
-    batch = training.example_batch((8, 8, 1), ("0",) * 10)
+    game = build.make_game(config, {"image": (8, 8, 1)}, 10)
+    batch = training.example_batch({"image": (8, 8, 1)}, ("0",) * 10)
     state = jax.eval_shape(partial(steps.init_state, game, batch), jax.random.key(0))
     for name in alternation.PLAYERS:
         count = sum(leaf.size for leaf in jax.tree.leaves(getattr(state, name).params))

@@ -15,11 +15,12 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import base, r3gan
-from jaxgan import alternation, build, config, data, losses, observation, penalties, rules, steps
+from jaxgan import alternation, build, config, data, galleries, losses, penalties, rules, steps
 from jaxgan.config import ConfigError
 from jaxgan.models import mlp
 from jaxgan.sampling import make_sampler
-from jaxgan.tasks import synthesis
+from jaxgan.tasks import synthesis, to_floats
+from jaxgan.translating import Translator
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("[!_]*.py"))
@@ -73,15 +74,23 @@ def test_every_config_passes_and_builds(name):
     experiment = importlib.import_module(f"configs.{name}").get_config()
     config.check(experiment)
     assert f"--config=configs/{name}.py" in importlib.import_module(f"configs.{name}").__doc__
-    game = build.make_game(experiment, SHAPE, CLASSES)
-    assert game.generator.num_classes == (CLASSES if experiment.model.conditional else 0)
+    others = {"input": SHAPE} if rules.NEEDS[experiment.task.name] else {}
+    game = build.make_game(experiment, {"image": SHAPE} | others, CLASSES)
+    assert getattr(game.generator, "num_classes", 0) == (CLASSES if experiment.model.conditional else 0)
     assert {phase.player for phase in build.make_alternation(experiment)} == set(alternation.PLAYERS)
 
 
 def test_measures_are_what_training_measures():
     task = synthesis.make_task(2)._replace(generate=lambda _, given: jnp.zeros((len(given.latents), 8, 8, 1)))
     sampler = make_sampler(steps.Game(task, None, None, None, {}), 2)({})
-    assert set(observation.measure(sampler, source(), seed=0)) == set(rules.MEASURES)
+    of_samples = galleries.of_samples(source(), labels=(), columns=2, seed=0).measure(sampler)
+
+    def shown(variables, batch, keys):
+        image = to_floats(batch)["image"]
+        return {"input": image, "output": 0.5 * image, "truth": image, "returned": image}
+
+    paired = galleries.of_examples(source(), columns=2, seed=0).measure(Translator(shown, None, {}))
+    assert [*of_samples] == [*rules.MEASURES[:1]] and [*paired] == [*rules.MEASURES]
 
 
 def test_flatten_and_nested_are_inverse_and_survive_json():
@@ -522,7 +531,7 @@ def test_players_have_rates_of_their_own():
     experiment = changed()
     experiment.optimizer.generator.update(name="sgd", learning_rate=0.1)
     experiment.optimizer.discriminator.update(name="sgd", learning_rate=0.4)
-    game = build.make_game(experiment, SHAPE, 0)
+    game = build.make_game(experiment, {"image": SHAPE}, 0)
     moved = {name: walk(each, [1.0])[0] for name, each in game.optimizers.items()}
     assert moved == pytest.approx({"generator": 0.9, "discriminator": 0.6})
 
@@ -539,12 +548,12 @@ def test_the_numbers_of_a_game_are_those_of_the_config():
         schedules=(("top_k", "linear", 1.0, 0.5, 0, 100), ("penalties.r1", "linear", 2.0, 1.0, 0, 100)),
     )
     config.check(experiment)
-    game = build.make_game(experiment, SHAPE, 0)
+    game = build.make_game(experiment, {"image": SHAPE}, 0)
     assert set(game.penalties) == {"lecam", "balanced_consistency", "r1"}
     assert (game.penalties["lecam"].weight, game.penalties["lecam"].every) == (0.3, 16)
     assert float(game.penalties["r1"].weight(50_000)) == 1.5
     assert float(game.top_k(50_000)) == 0.75
-    assert build.make_game(changed(accumulate=2), SHAPE, 0).accumulate == 2
+    assert build.make_game(changed(accumulate=2), {"image": SHAPE}, 0).accumulate == 2
     assert float(game.augmentation.init().p) == 0.25
     expected = 0.9 * np.log1p(np.exp(-2.0)) + 0.1 * np.log1p(np.exp(2.0)) + np.log1p(np.exp(-1.0))
     found = game.loss.discriminator(jnp.float32(2.0), jnp.float32(-1.0))
@@ -571,10 +580,10 @@ def test_the_default_alternation_is_that_of_the_paper():
 
 
 def test_only_penalties_above_zero_are_paid():
-    assert build.make_game(base.get_config(), SHAPE, 0).penalties == {}
-    game = build.make_game(changed(penalties__r2=3.0), SHAPE, 0)
+    assert build.make_game(base.get_config(), {"image": SHAPE}, 0).penalties == {}
+    game = build.make_game(changed(penalties__r2=3.0), {"image": SHAPE}, 0)
     assert game.penalties == {"r2": penalties.PENALTIES["r2"]._replace(weight=3.0)}
-    both = build.make_game(changed(penalties__r1=1, penalties__r2=2.0), SHAPE, 0)
+    both = build.make_game(changed(penalties__r1=1, penalties__r2=2.0), {"image": SHAPE}, 0)
     assert {name: penalty.weight for name, penalty in both.penalties.items()} == {"r1": 1, "r2": 2.0}
 
 
@@ -582,7 +591,7 @@ def test_the_game_is_what_the_config_names():
     experiment = changed(loss="hinge", model__conditional=True, model__dtype="bfloat16", model__smallest=2)
     experiment.model.generator.width, experiment.model.discriminator.width = 8, 12
     experiment.model.discriminator.norm = "batch"
-    game = build.make_game(experiment, SHAPE, CLASSES, axis_name="data")
+    game = build.make_game(experiment, {"image": SHAPE}, CLASSES, axis_name="data")
     assert game.loss is losses.hinge and game.axis_name == "data"
     for network, width in ((game.generator, 8), (game.discriminator, 12)):
         assert (network.image_shape, network.num_classes, network.width) == (SHAPE, CLASSES, width)
@@ -592,14 +601,14 @@ def test_the_game_is_what_the_config_names():
 
 
 def test_an_mlp_is_built_by_name():
-    generator, discriminator = build.make_networks(changed(model__family="mlp"), (7, 5, 1), 3)
+    generator, discriminator = build.make_networks(changed(model__family="mlp"), {"image": (7, 5, 1)}, 3)
     assert isinstance(generator, mlp.Generator) and isinstance(discriminator, mlp.Discriminator)
     assert generator.num_classes == discriminator.num_classes == 0  # unconditional
 
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_task_brings_images_to_floats_and_flips_if_asked(flip):
-    task = build.make_task(changed(data__flip=flip))
+    task = build.make_task(changed(data__flip=flip), ())
     images = np.tile(np.arange(0, 256, 17, np.uint8)[None, None, :, None], (32, 1, 1, 1))
     example = task.prepare({"image": images}, jax.random.split(jax.random.key(0), 32))
     plain = data.to_float(images)
@@ -626,7 +635,7 @@ def test_presets_of_r3gan_are_its_networks(preset, generator, discriminator):
     experiment = r3gan.get_config(preset)
     config.check(experiment)
     shape, classes = (*experiment.data.size, 3), 10 if preset == "cifar10" else 1000
-    networks = build.make_networks(experiment, shape, classes)
+    networks = build.make_networks(experiment, {"image": shape}, classes)
     labels = (jnp.zeros(1, jnp.int32),) if experiment.model.conditional else ()
     inputs = jnp.zeros((1, experiment.model.latent_size)), jnp.zeros((1, *shape))
     for network, given, millions in zip(networks, inputs, (generator, discriminator), strict=True):

@@ -23,8 +23,9 @@ SHAPE, BATCH, STEPS, UPDATES = (8, 8, 1), 8, 20, 2
 def _game(axis_name):
     """BatchNorm in both players, noise, flips, labels, a relativistic loss, a penalty, SGD."""
 
-    def transform(images, keys):
-        return transforms.random_flip(images.astype(jnp.float64) / 127.5 - 1.0, keys)
+    def transform(batch, keys):
+        images = batch["image"].astype(jnp.float64) / 127.5 - 1.0
+        return {"image": transforms.random_flip(images, keys)}
 
     shared = dict(num_classes=3, width=4, smallest=2, dtype=jnp.float64, axis_name=axis_name)
     sgd = optax.sgd(0.05, momentum=0.5)

@@ -77,7 +77,7 @@ def test_a_recipe_is_a_config_that_traces(recipe):
     exec(recipe, {"config": config, "both": both})
     assert flatten(config) != before or 'loss = "non_saturating"' in recipe
     check(config)
-    game = build.make_game(config, (16, 16, 3), 4)
+    game = build.make_game(config, {"image": (16, 16, 3)}, 4)
     phases = build.make_alternation(config)
     size = (batches_per_step(phases), config.batch_size)
     batch = {"image": np.zeros((*size, 16, 16, 3), np.uint8), "label": np.zeros(size, np.int32)}

@@ -18,6 +18,7 @@ ROOMS = {
     "tasks": {"terms"},
     "latents": set(),
     "metrics": {"latents"},
+    "degradations": {"shapes"},
     "state": set(),
     "alternation": set(),
     "augment": {"shapes"},
@@ -28,6 +29,7 @@ ROOMS = {
     # One step on many devices, images from a generator.
     "parallel": {"state", "steps"},
     "sampling": {"data", "state", "steps", "tasks"},
+    "translating": {"data", "sampling", "state", "tasks"},
     # The edges: I/O.
     "data": set(),
     "files": set(),
@@ -38,7 +40,8 @@ ROOMS = {
     "pictures": {"files"},
     "report": {"files", "pictures"},
     "evaluation": {"data", "features", "files", "metrics", "sampling"},
-    "observation": {"data", "evaluation", "metrics", "pictures", "report", "sampling", "state"},
+    "galleries": {"data", "metrics", "pictures", "sampling", "translating"},
+    "observation": {"evaluation", "pictures", "report", "state"},
     "features": {"data", "files", "interop", "models"},
     # The door, where a config stops, and the loop.
     "rules": {
@@ -46,14 +49,16 @@ ROOMS = {
     },
     "relations": {"alternation", "evaluation", "losses", "models", "penalties", "rules", "schedules"},
     "config": {"data", "models", "relations", "rules"},
+    "applications": {"config", "data", "features", "models", "tasks"},
     "build": {
-        "alternation", "augment", "config", "data", "evaluation", "losses", "models", "penalties",
-        "relations", "schedules", "steps", "tasks",
+        "alternation", "applications", "augment", "config", "data", "evaluation", "losses", "models", "penalties",
+        "relations", "rules", "schedules", "steps", "tasks",
     },
     "records": {"config", "data", "files", "report"},
     "training": {
-        "alternation", "build", "checkpoints", "config", "data", "evaluation", "interrupts", "models",
-        "observation", "parallel", "records", "report", "rules", "sampling", "state", "steps",
+        "alternation", "applications", "build", "checkpoints", "config", "data", "evaluation", "galleries",
+        "interrupts", "models", "observation", "parallel", "records", "report", "rules", "sampling", "state",
+        "steps", "translating",
     },
     "preview": {"alternation", "config", "costs", "data", "report", "state", "steps", "training"},
     "command": {"config"},

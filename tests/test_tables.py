@@ -50,7 +50,7 @@ def test_a_config_and_its_changed_fields_make_a_table(command):
     assert (code, errors) == (0, "")
     config = digits.get_config()
     config.update_from_flattened_dict(SMALL)
-    game = build.make_game(config, (8, 8, 1), 10)
+    game = build.make_game(config, {"image": (8, 8, 1)}, 10)
     batch = {
         "image": jax.ShapeDtypeStruct((4, 8, 8, 1), jnp.uint8), "label": jax.ShapeDtypeStruct((4,), jnp.int32)
     }  # fmt: skip

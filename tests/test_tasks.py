@@ -16,8 +16,12 @@ BATCH = {
 }
 
 
+def flipped(batch, keys):
+    return {"image": random_flip(batch["image"], keys)}
+
+
 def keys_given_to_the_transform(keys):
-    return make_task(Z, transform=lambda images, keys: keys).prepare(BATCH, keys).real
+    return make_task(Z, transform=lambda batch, keys: {"image": keys}).prepare(BATCH, keys).real
 
 
 def test_latents_depend_on_the_examples_key_alone():
@@ -60,7 +64,7 @@ def test_real_images_are_taken_as_they_are():
 
 
 def test_a_transform_makes_the_real_images():
-    real = make_task(Z, transform=random_flip).prepare(BATCH, KEYS).real
+    real = make_task(Z, transform=flipped).prepare(BATCH, KEYS).real
     expected = random_flip(BATCH["image"], keys_given_to_the_transform(KEYS))
     np.testing.assert_array_equal(real, expected)
     assert 0 < np.all(real != BATCH["image"], axis=(1, 2, 3)).sum() < B
@@ -208,7 +212,7 @@ def test_terms_that_lack_something_are_refused(options, message):
 
 
 def test_prepare_is_the_same_under_jit():
-    task = make_task(Z, conditional=True, transform=random_flip)
+    task = make_task(Z, conditional=True, transform=flipped)
     plain, jitted = task.prepare(BATCH, KEYS), jax.jit(task.prepare)(BATCH, KEYS)
     np.testing.assert_allclose(jitted.given.latents, plain.given.latents, rtol=1e-6)
     np.testing.assert_array_equal(jitted.real, plain.real)

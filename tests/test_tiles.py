@@ -170,7 +170,7 @@ def test_random_crops_of_tiles_are_trained_on(tmp_path):
     assert source.image_shape == (12, 12, 3) and len(source) == 12
     from jaxgan import config as configs
 
-    assert configs.shown_shape(config, source.image_shape) == (8, 8, 3)
+    assert configs.shown_shapes(config, source.shapes_of_all) == {"image": (8, 8, 3)}
 
 
 def test_check_says_how_many_tiles_there_are(tmp_path, capsys):

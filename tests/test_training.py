@@ -551,7 +551,7 @@ def test_random_parts_of_larger_images_are_trained_on(tmp_path):
     assert done.sampler.draw(labels=[0, 1]).shape == (2, 8, 8, 1)
     opened = training.open_run(tmp_path).sampler.draw(labels=[0, 1])
     np.testing.assert_array_equal(opened, done.sampler.draw(labels=[0, 1]))
-    prepare = build.make_task(config).prepare
+    prepare = build.make_task(config, ()).prepare
     keys = jax.random.split(jax.random.key(0), 6)
     batch = {"image": jnp.asarray(source.arrays["image"][[0] * 6]), "label": jnp.zeros(6, jnp.int32)}
     parts = prepare(batch, keys).real

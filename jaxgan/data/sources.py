@@ -53,6 +53,12 @@ class Source:
         """Of the images: uint8 or uint16."""
         return self.gather([0])["image"].dtype
 
+    @property
+    def shapes_of_all(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of all images that a batch has of an example, by their names there."""
+        others = {name: other.image_shape for name, other in self.others.items()}
+        return {"image": self.image_shape, **self.shapes, **others}
+
     def __len__(self) -> int:
         return self.length
 

@@ -5,14 +5,29 @@ from typing import NamedTuple
 
 from flax import linen as nn
 
-from jaxgan.models import coupled, dcgan, mlp, r3gan, recurrent, resnet, stylegan2, vit
+from jaxgan.models import (
+    coupled,
+    cycle,
+    dcgan,
+    mlp,
+    patch,
+    r3gan,
+    recurrent,
+    resnet,
+    stylegan2,
+    translator,
+    unet,
+    unit,
+    vit,
+)
 
 
 class Family(NamedTuple):
-    """The modules of both players; their attributes are what a config's fields are called."""
+    """The modules of both players, their attributes called as a config's fields are, and their tasks."""
 
     generator: type[nn.Module]
     discriminator: type[nn.Module]
+    tasks: tuple[str, ...] = ("synthesis",)
 
     @property
     def styled(self) -> bool:
@@ -29,4 +44,8 @@ FAMILIES: Mapping[str, Family] = {
     "recurrent": Family(recurrent.Generator, dcgan.Discriminator),  # which Im et al. 2016 judge by too
     "coupled": Family(coupled.Generator, coupled.Discriminator),
     "vit": Family(vit.Generator, vit.Discriminator),
+    "unet": Family(unet.Generator, patch.Discriminator, ("paired",)),
+    "translator": Family(translator.Generator, patch.Discriminator, ("paired",)),
+    "cycle": Family(cycle.Generator, cycle.Discriminator, ("cycle",)),
+    "unit": Family(unit.Generator, unit.Discriminator, ("shared_latent",)),
 }

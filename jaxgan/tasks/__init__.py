@@ -12,22 +12,10 @@ BoundNetwork = Callable[..., Any]
 
 
 class Example(NamedTuple):
-    """A prepared batch.
-
-    Attributes:
-      given: what the generator is given, and the discriminator told beside a fake.
-      real: what the discriminator takes for real.
-      beside: what it is told beside a real; None: the same.
-    """
+    """A prepared batch: what the generator is given, and what the discriminator takes for real."""
 
     given: Any
     real: Any
-    beside: Any = None
-
-    @property
-    def told(self) -> Any:
-        """What the discriminator is told beside a real."""
-        return self.given if self.beside is None else self.beside
 
 
 class Verdict(NamedTuple):

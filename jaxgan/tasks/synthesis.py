@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxgan import terms as objectives
-from jaxgan.tasks import BoundNetwork, Example, Round, Task, Verdict, latents_of
+from jaxgan.tasks import BoundNetwork, Example, Round, Task, Verdict, latents_of, to_floats
 
-Transform = Callable[[jax.Array, jax.Array], jax.Array]
+Transform = Callable[[Mapping[str, jax.Array], jax.Array], Mapping[str, jax.Array]]
 TERMS = ("auxiliary_classifier", "twin_classifier", "information", "mean_feature_matching")
 
 
@@ -107,10 +107,6 @@ def heads(terms: Collection[str], num_classes: int, codes: Codes = NO_CODES) -> 
     return tuple(head for term in terms for head in sizes.get(term, []))
 
 
-def _as_they_are(images: jax.Array, keys: jax.Array) -> jax.Array:
-    return images
-
-
 def make_task(
     latent_size: int,
     *,
@@ -119,7 +115,7 @@ def make_task(
     terms: Collection[str] = (),
     codes: Codes = NO_CODES,
     styled: bool = False,
-    transform: Transform = _as_they_are,
+    transform: Transform = to_floats,
 ) -> Task:
     """The task of making images like those of a data set.
 
@@ -134,7 +130,7 @@ def make_task(
       codes: among the latents, for the term `information`.
       styled: the generator is style-based: it takes keys of its noise as a third input, and has methods
         `style` (latents, labels -> styles) and `synthesize` (styles, keys -> images).
-      transform: (images [B,...] as the batch holds them, keys [B]) -> the images that D takes for real.
+      transform: (batch, keys [B]) -> the batch with the images that D takes for real.
 
     Returns:
       A Task for batches {"image": [B,...], "label": [B] int32 where conditional}.
@@ -152,7 +148,7 @@ def make_task(
             raise ValueError(f"A conditional task needs batches with 'label'; this one has {sorted(batch)}.")
         labels = batch["label"] if conditional else None
         given = draw_given(latent_keys, labels, latent_size=latent_size, codes=codes, styled=styled)
-        return Example(given=given, real=transform(batch["image"], transform_keys))
+        return Example(given=given, real=transform(batch, transform_keys)["image"])
 
     def generate(generator: BoundNetwork, given: Given) -> jax.Array:
         if given.styles is not None:
