@@ -3,7 +3,7 @@
 All return a loss for each example, [B], to be weighted and averaged; see a task's `generator_terms`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import optax
 from jaxgan.shapes import check_alike
 
 Features = Sequence[jax.Array]
+CHARBONNIER = 1e-3  # Lai et al. 2017 (LapSRN), section 3.2
 
 
 def auxiliary_classifier(class_logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -109,13 +110,33 @@ def mean_feature_matching(real_features: Features, fake_features: Features) -> j
     return jnp.full(len(real_features[0]), sum(layers))
 
 
-def absolute_difference(first: jax.Array, second: jax.Array) -> jax.Array:
+def absolute_difference(made: jax.Array, true: jax.Array) -> jax.Array:
     """The mean absolute difference of images: two [B,...] of one shape -> [B].
 
     Source: Isola et al. 2017 (pix2pix), eq. 3; of images returned, Zhu et al. 2017 (CycleGAN), eq. 2.
     """
-    check_alike(first=first, second=second)
-    return jnp.mean(jnp.abs(first - second).reshape(len(first), -1), axis=-1)
+    return _mean_of(jnp.abs, made, true)
+
+
+def squared_difference(made: jax.Array, true: jax.Array) -> jax.Array:
+    """The mean squared difference of pairs: two [B,...] -> [B]."""
+    return _mean_of(jnp.square, made, true)
+
+
+def charbonnier(made: jax.Array, true: jax.Array) -> jax.Array:
+    """The mean of sqrt(d^2 + e^2), e = 1e-3, of pairs: absolute, but smooth at 0. Two [B,...] -> [B].
+
+    Source: Lai et al. 2017 (LapSRN), section 3.2, loss function.
+    """
+    return _mean_of(lambda difference: jnp.sqrt(difference**2 + CHARBONNIER**2), made, true)
+
+
+PIXEL_LOSSES = {"l1": absolute_difference, "l2": squared_difference, "charbonnier": charbonnier}
+
+
+def _mean_of(function: Callable[[jax.Array], jax.Array], made: jax.Array, true: jax.Array) -> jax.Array:
+    check_alike(made=made, true=true)
+    return jnp.mean(function(made - true).reshape(len(made), -1), axis=-1)
 
 
 def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
