@@ -61,9 +61,17 @@ def get_config() -> ConfigDict:
     config.data.placement = "auto"  # device, host, or by size
 
     config.task = ConfigDict()
-    config.task.name = "synthesis"  # or one that is given images: paired, cycle, shared_latent
+    # Or one that is given images: super_resolution, restoration, paired, cycle, shared_latent.
+    config.task.name = "synthesis"
     config.task.perceptual = ""  # terms.perceptual: a file of LPIPS's weights
     config.task.scale = 4  # super_resolution: rows and columns made of each
+    # super_resolution: how images are made small, ("blur", 0.2, 3.0), ("bicubic",), ..., in this order; ():
+    # bicubic. restoration: how they are made bad; (): they get holes. See jaxgan.degradations.
+    config.task.degradations = ()
+    config.task.pixel = "l1"  # super_resolution: the loss of terms.pixel: l1, l2, charbonnier
+    config.task.masks = ("free_form",)  # restoration: kinds of holes: free_form, rectangles, border, side
+    config.task.area = (0.25, 0.5)  # restoration: the smallest and the largest hole, as shares of the image
+    config.task.known = 0.0  # restoration: of terms.pixel, how much a known pixel counts beside a made one
     config.task.pool = 50  # cycle: fakes of each domain that D is shown again; 0: none
 
     config.model = ConfigDict()
@@ -121,6 +129,19 @@ def get_config() -> ConfigDict:
     config.model.vit.patch = 2  # pixels a side that make a token
     config.model.vit.squash = True  # end in tanh, for images; not for latents of an autoencoder
 
+    config.model.srresnet = ConfigDict()  # of super-resolution; its discriminator is rrdb's too
+    config.model.srresnet.blocks = 16
+    config.model.srresnet.closing = "norm"  # of the trunk: norm or prelu
+    config.model.srresnet.tail = "stages"  # how it enlarges: in stages of 2 or 3, or direct
+    config.model.srresnet.ends = 9  # pixels a side of the first and last kernel
+    config.model.srresnet.skip = False  # add the input, enlarged
+    config.model.srresnet.hidden = 1024  # units of D's last hidden layer
+    config.model.rrdb = ConfigDict(dict(blocks=23, dense=3, growth=32, hidden=1024))
+    config.model.repair = ConfigDict()
+    config.model.repair.halvings = 2  # of the grid, by G
+    config.model.repair.dilations = (1, 2, 4, 1)  # of the convolutions on the smallest grid
+    config.model.repair.convolution = "gated"  # gated, partial or plain
+    config.model.repair.stages = 4  # convolutions of D
     # Of images from images; patch discriminators have 70 pixels a logit at 3 halvings.
     config.model.unet = ConfigDict(dict(discriminator_halvings=3, scales=1))
     config.model.unet.depth = 0  # halvings by G; 0: to one pixel, 8 at most

@@ -1,15 +1,25 @@
 """The tasks by the names that configs have for them, each built of a config's fields."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 
-from jaxgan import data
+from jaxgan import data, degradations, masks
 from jaxgan.config import Config
 from jaxgan.features.perceptual import lpips
 from jaxgan.models.families import FAMILIES
-from jaxgan.tasks import Task, cycle, paired, shared_latent, synthesis, to_floats
+from jaxgan.tasks import (
+    Task,
+    cycle,
+    paired,
+    restoration,
+    shared_latent,
+    super_resolution,
+    synthesis,
+    to_floats,
+)
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]  # of an example's images, by the names that batches have for them
@@ -88,6 +98,29 @@ def _paired(config: Config, terms: Collection[str], transform: Transform) -> Tas
     )
 
 
+def _super_resolution(config: Config, terms: Collection[str], transform: Transform) -> Task:
+    scale = config.task.scale
+    return super_resolution.make_task(
+        scale,
+        degrade=degradations.make_degradation(config.task.degradations or (("bicubic",),), scale),
+        terms=terms,
+        pixel=config.task.pixel,
+        distance=_perceptual(config, terms),
+        transform=transform,
+    )
+
+
+def _restoration(config: Config, terms: Collection[str], transform: Transform) -> Task:
+    """Holes, or with degradations images that are bad all over."""
+    fields = config.task
+    if fields.degradations:
+        make = partial(restoration.make_task, damage=degradations.make_degradation(fields.degradations))
+    else:
+        draw = partial(masks.draw_masks, kinds=tuple(fields.masks), area=tuple(fields.area))
+        make = partial(restoration.make_task, draw_masks=draw)
+    return make(terms=terms, known=fields.known, perceptual=_perceptual(config, terms), transform=transform)
+
+
 def _cycle(config: Config, terms: Collection[str], transform: Transform) -> Task:
     return cycle.make_task(terms=terms, pool=config.task.pool, transform=transform)
 
@@ -116,6 +149,8 @@ def _input_channels(shapes: Shapes) -> int:
 
 APPLICATIONS: Mapping[str, Application] = {
     "synthesis": Application(_synthesis),
+    "super_resolution": Application(_super_resolution),
+    "restoration": Application(_restoration, beside=lambda shapes: 1),  # the mask
     "paired": Application(_paired, beside=_input_channels),
     "cycle": Application(_cycle, paired=False),
     "shared_latent": Application(_shared_latent, paired=False),

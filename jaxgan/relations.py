@@ -6,7 +6,7 @@ from typing import Any
 from jaxgan.alternation import PLAYERS, PlayerName
 from jaxgan.evaluation.figures import names_of
 from jaxgan.losses import LOSSES
-from jaxgan.models import coupled, dcgan, resnet
+from jaxgan.models import coupled, dcgan, repair, resnet, srresnet
 from jaxgan.models.families import FAMILIES
 from jaxgan.penalties import PENALTIES
 from jaxgan.rules import FIGURE_NAMES, SCHEDULED, TASKS, TERMS, number
@@ -20,6 +20,10 @@ NORMS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("coupled", "discriminator"): coupled.NORMS,
     ("resnet", "generator"): resnet.NORMS,
     ("resnet", "discriminator"): resnet.NORMS,
+    ("srresnet", "generator"): srresnet.GENERATOR_NORMS,
+    ("srresnet", "discriminator"): srresnet.NORMS,
+    ("rrdb", "discriminator"): srresnet.NORMS,
+    ("repair", "discriminator"): repair.NORMS,
     **{(name, player): ANY for name in ("unet", "translator", "cycle") for player in PLAYERS},
 }
 BATCH_NORMALISED = ("dcgan", "resnet", "coupled")  # families whose generators mix a batch's examples
@@ -89,6 +93,7 @@ def _task_relations(flat: Mapping[str, Any]) -> Relations:
     steps, term = flat["pretrain.steps"], flat["pretrain.term"]
     weights = moving(flat, "terms.perceptual") or term == "perceptual"
     several = task in ("cycle", "shared_latent") or flat.get(f"model.{family}.scales", 1) > 1
+    beside = ("paired", "restoration")
     punished = [name for name in PENALTIES if moving(flat, f"penalties.{name}")]
     return [
         (
@@ -123,7 +128,7 @@ def _task_relations(flat: Mapping[str, Any]) -> Relations:
             "set it to 0.",
         ),
         (
-            task == "synthesis" or not flat["augment.policy"],
+            task not in beside or not flat["augment.policy"],
             f"augment.policy is {flat['augment.policy']!r}, and task.name={task!r} has the discriminator see "
             "what the generator was given, which is not augmented; set it to ''.",
         ),

@@ -4,15 +4,15 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxgan import data, parallel
+from jaxgan import data, masks, parallel, terms
 from jaxgan.alternation import PLAYERS
 from jaxgan.augment import OPERATIONS, POLICIES, make_augment
 from jaxgan.evaluation.figures import FIGURES, names_of
 from jaxgan.losses import LOSSES
-from jaxgan.models import stylegan2
+from jaxgan.models import repair, srresnet, stylegan2
 from jaxgan.models.families import FAMILIES
 from jaxgan.penalties import PENALTIES
-from jaxgan.tasks import cycle, paired, shared_latent, synthesis
+from jaxgan.tasks import cycle, paired, restoration, shared_latent, super_resolution, synthesis
 
 
 class Rule(NamedTuple):
@@ -78,12 +78,14 @@ ROWS = 16  # classes that a grid of samples shows when the config names none
 # "other", images of another domain.
 TASKS = {
     "synthesis": synthesis.TERMS,
+    "super_resolution": super_resolution.TERMS,
+    "restoration": restoration.TERMS,
     "paired": paired.TERMS,
     "cycle": cycle.TERMS,
     "shared_latent": shared_latent.TERMS,
 }
 TERMS = tuple(dict.fromkeys(name for names in TASKS.values() for name in names))
-NEEDS = {"synthesis": "", "paired": "input", "cycle": "other", "shared_latent": "other"}
+NEEDS = {name: "" for name in TASKS} | {"paired": "input", "cycle": "other", "shared_latent": "other"}
 PATCHED = ("unet", "translator", "cycle", "unit")  # families with patch discriminators
 # Families whose grids are doubled from the smallest one to the image's.
 GRIDS = ("dcgan", "resnet", "stylegan2", "r3gan", "recurrent", "coupled")
@@ -135,6 +137,25 @@ RULES: dict[str, Rule] = {
     "task.name": one_of(*TASKS),
     "task.perceptual": ANY_TEXT,
     "task.scale": integer(1, 8),
+    "task.degradations": Rule(
+        tuple,
+        lambda value: all(isinstance(step, tuple) and step and type(step[0]) is str for step in value),
+        "a tuple of (name,) or (name, lowest, highest), as jaxgan.degradations has them",
+    ),
+    "task.pixel": one_of(*terms.PIXEL_LOSSES),
+    "task.masks": Rule(
+        tuple,
+        lambda value: len(value) > 0 and all(name in masks.KINDS for name in value),
+        f"a tuple of some of {', '.join(masks.KINDS)}",
+    ),
+    "task.area": Rule(
+        tuple,
+        lambda value: (
+            len(value) == 2 and all(type(v) is float for v in value) and 0 < value[0] <= value[1] < 1
+        ),
+        "the smallest and the largest share of the image, above 0 and below 1",
+    ),
+    "task.known": number(0.0),
     "task.pool": integer(0),
     "model.family": one_of(*FAMILIES),
     "model.conditional": TRUTH,
@@ -179,6 +200,20 @@ RULES: dict[str, Rule] = {
     "model.vit.attention_heads": integer(1),
     "model.vit.patch": integer(1),
     "model.vit.squash": TRUTH,
+    "model.srresnet.blocks": integer(1),
+    "model.srresnet.closing": one_of(*srresnet.CLOSINGS),
+    "model.srresnet.tail": one_of(*srresnet.TAILS),
+    "model.srresnet.ends": integer(1),
+    "model.srresnet.skip": TRUTH,
+    "model.srresnet.hidden": integer(1),
+    "model.rrdb.blocks": integer(1),
+    "model.rrdb.dense": integer(1),
+    "model.rrdb.growth": integer(1),
+    "model.rrdb.hidden": integer(1),
+    "model.repair.halvings": integer(0),
+    "model.repair.dilations": COUNTS,
+    "model.repair.convolution": one_of(*repair.CONVOLUTIONS),
+    "model.repair.stages": integer(1),
     "model.unet.depth": integer(0),
     "model.unet.dropout": number(0.0, 0.999999),
     "model.translator.blocks": integer(0),

@@ -135,7 +135,7 @@ WRONG = [
     ("loss", "nonsaturating", "loss is 'nonsaturating', expected one of 'minimax', 'non_saturating'"),
     ("model__family", "stylegan", "model.family is 'stylegan', expected one of 'dcgan', 'mlp'"),
     ("model__dtype", "float16", "model.dtype is 'float16', expected one of 'float32', 'bfloat16'"),
-    ("model__discriminator__norm", "layer", "norm is 'layer', expected one of 'none', 'batch', 'spectral'"),
+    ("model__discriminator__norm", "layer", "norm is 'layer', expected one of 'none', 'batch', 'instance'"),
     ("optimizer__generator__name", "adamw", "generator.name is 'adamw', expected one of 'adam', 'rmsprop'"),
     ("augment__control", "ada", "augment.control is 'ada', expected one of 'fixed', 'adaptive'"),
     ("alternation__generator__until", "loss", "until is 'loss', expected one of '', 'accuracy', 'fooled'"),

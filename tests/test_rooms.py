@@ -15,7 +15,9 @@ ROOMS = {
     "terms": {"shapes"},
     "penalties": {"shapes"},
     "models": set(),
-    "tasks": {"terms"},
+    "masks": set(),
+    "tiling": set(),
+    "tasks": {"degradations", "masks", "terms"},
     "latents": set(),
     "metrics": {"latents"},
     "degradations": {"shapes"},
@@ -45,14 +47,15 @@ ROOMS = {
     "features": {"data", "files", "interop", "models"},
     # The door, where a config stops, and the loop.
     "rules": {
-        "alternation", "augment", "data", "evaluation", "losses", "models", "parallel", "penalties", "tasks",
+        "alternation", "augment", "data", "evaluation", "losses", "masks", "models", "parallel", "penalties",
+        "tasks", "terms",
     },
     "relations": {"alternation", "evaluation", "losses", "models", "penalties", "rules", "schedules"},
     "config": {"data", "models", "relations", "rules"},
-    "applications": {"config", "data", "features", "models", "tasks"},
+    "applications": {"config", "data", "degradations", "features", "masks", "models", "tasks"},
     "build": {
-        "alternation", "applications", "augment", "config", "data", "evaluation", "losses", "models", "penalties",
-        "relations", "rules", "schedules", "steps", "tasks",
+        "alternation", "applications", "augment", "config", "data", "evaluation", "losses", "models",
+        "penalties", "relations", "rules", "schedules", "steps", "tasks",
     },
     "records": {"config", "data", "files", "report"},
     "training": {
@@ -70,20 +73,28 @@ ROOMS = {
     "comparisons": {
         "build", "checkpoints", "data", "evaluation", "observation", "pictures", "training",
     },
+    "editing": {"data", "masks", "pictures", "tiling", "training"},
     "cli": {
-        "alternation", "checkpoints", "comparisons", "config", "data", "evaluation", "exports", "features",
-        "interop", "models", "parallel", "pictures", "tables", "training",
+        "alternation", "checkpoints", "comparisons", "config", "data", "editing", "evaluation", "exports",
+        "features", "interop", "models", "parallel", "pictures", "tables", "tiling", "training",
     },
 }  # fmt: skip
 PURE = {
     "shapes", "losses", "terms", "penalties", "models", "tasks", "latents", "metrics", "state", "alternation",
-    "augment", "schedules", "updates", "steps", "costs",
+    "augment", "schedules", "updates", "steps", "costs", "masks", "degradations",
 }  # fmt: skip
-# What families of networks share; coupled and recurrent ones are of DCGAN's stages.
-SHARED = {"layers", "convolutions", "bilinear", "deviation", "equalized", "modulation", "dcgan"}
+# What families of networks share; coupled and recurrent ones are of DCGAN's stages, cycles of translators.
+SHARED = {
+    "layers", "convolutions", "bilinear", "deviation", "equalized", "modulation", "dcgan", "patch",
+    "translator",
+}  # fmt: skip
 ARRAY_LIBRARIES = {"collections", "functools", "math", "operator", "typing", "flax", "jax", "optax"}
-# Figures of a few numbers each are made on the host, in float64.
-HOST_LIBRARIES = {"metrics": {"dataclasses", "numpy", "scipy"}}
+# Figures of a few numbers each are made on the host, in float64, and tables that shapes decide.
+HOST_LIBRARIES = {
+    "metrics": {"dataclasses", "numpy", "scipy"},
+    "masks": {"numpy"},
+    "degradations": {"numpy"},
+}
 
 
 def files(room):

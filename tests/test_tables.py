@@ -97,7 +97,7 @@ def test_every_family_can_be_in_the_table(monkeypatch):
     monkeypatch.setattr(costs, "costs_of", parameters)  # tracing large networks' updates takes long
     output = tables.of_families((8, 8, 1), 2, 1)
     told = {name.split()[0] for name in rows(output)} | set(re.findall(r"^(\w+): ", output, re.MULTILINE))
-    assert told == set(FAMILIES)
+    assert told == {name for name, family in FAMILIES.items() if "synthesis" in family.tasks}
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 
 from jaxgan.checkpoints import CheckpointError
-from jaxgan.cli import evaluation, networks, sets
+from jaxgan.cli import evaluation, images, networks, sets
 from jaxgan.config import ConfigError
 from jaxgan.data import DataError
+from jaxgan.editing import EditError
 from jaxgan.evaluation.evaluator import EvaluationError
 from jaxgan.evaluation.results import ResultError
 from jaxgan.interop.pickles import WeightsError
@@ -16,6 +17,7 @@ REFUSALS = (
     CheckpointError,
     ConfigError,
     DataError,
+    EditError,
     EvaluationError,
     OSError,
     ResultError,
@@ -27,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code: 0, or 2 for what cannot be done as asked."""
     parser = argparse.ArgumentParser(prog="jaxgan", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (sets, networks, evaluation):
+    for group in (sets, networks, images, evaluation):
         group.add(commands)
     options, others = parser.parse_known_args(argv)
     if others and options.run is not networks.print_models:

@@ -1,0 +1,108 @@
+"""`jaxgan translate`, `upscale` and `restore`: image files through the generator of a run."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from jaxgan import editing, parallel, tiling, training
+from jaxgan.cli.arguments import count, natural
+from jaxgan.data.fitting import to_channels
+from jaxgan.editing import EditError, Picture
+from jaxgan.training import Run
+
+DEFAULT = tiling.DEFAULT
+Edit = Callable[..., np.ndarray]
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """The commands' parsers."""
+    translate = _parser(commands, "translate", "images into those of another kind, by a run that learnt it")
+    translate.set_defaults(run=run_translate)
+    upscale = _parser(commands, "upscale", "enlarged images, of any size, by a run of super-resolution")
+    upscale.add_argument(
+        "--tile", type=count, default=DEFAULT.tile, help="pixels a side that are made at once"
+    )
+    upscale.add_argument("--overlap", type=natural, default=DEFAULT.overlap, help="of neighbouring tiles")
+    upscale.set_defaults(run=run_upscale)
+    restore = _parser(commands, "restore", "repaired images, by a run of restoration", masks=True)
+    restore.set_defaults(run=run_restore)
+
+
+def _parser(
+    commands: argparse._SubParsersAction, name: str, words: str, *, masks: bool = False
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=words)
+    parser.add_argument("directory", help="the run's")
+    parser.add_argument("images", type=Path, help="a file, or a folder or an archive of such")
+    if masks:
+        text = "the same for masks, white where to repair; none: everywhere"
+        parser.add_argument("masks", type=Path, nargs="?", help=text)
+    parser.add_argument("--out", type=Path, required=True, help="the folder for the results, as PNG")
+    parser.add_argument("--step", type=int, help="a saved step (default: the newest sound one)")
+    parser.add_argument("--seed", type=natural, default=0, help="of what is random in the results")
+    parser.add_argument("--overwrite", action="store_true", help="write over files that exist")
+    return parser
+
+
+def run_translate(given: argparse.Namespace) -> int:
+    """Translates images."""
+    run = _open(given, ("paired", "cycle", "shared_latent"))
+    return _write(given, partial(editing.edit, run, seed=given.seed))
+
+
+def run_upscale(given: argparse.Namespace) -> int:
+    """Enlarges images."""
+    run = _open(given, ("super_resolution",))
+    return _write(given, partial(editing.edit, run, tiles=tiling.Tiling(given.tile, given.overlap)))
+
+
+def run_restore(given: argparse.Namespace) -> int:
+    """Repairs images."""
+    run = _open(given, ("restoration",))
+    if given.masks is None:
+        return _write(
+            given, lambda pixels: editing.edit(run, pixels, mask=everywhere(pixels), seed=given.seed)
+        )
+    masks = {Path(mask.name).stem: mask.pixels for mask in editing.open_pictures(given.masks)}
+    return _write(given, partial(editing.edit, run, seed=given.seed), masks)
+
+
+def _open(given: argparse.Namespace, tasks: tuple[str, ...]) -> Run:
+    parallel.keep_compilations()
+    parallel.tune_xla()
+    run = training.open_run(given.directory, step=given.step)
+    if run.config.task.name not in tasks:
+        raise EditError(
+            f"{given.directory} is a run of task.name={run.config.task.name!r}; this command is for "
+            f"{' and '.join(tasks)}."
+        )
+    return run
+
+
+def everywhere(pixels: np.ndarray) -> np.ndarray:
+    """A mask [H,W,1] of all of an image."""
+    return np.full((*pixels.shape[:2], 1), 255, np.uint8)
+
+
+def _write(given: argparse.Namespace, edit: Edit, masks: Mapping[str, np.ndarray] | None = None) -> int:
+    """Edits one image after the other, each with the mask of its name, and says where the results are."""
+    for picture in editing.open_pictures(given.images):
+        path = given.out / Path(picture.name).with_suffix(".png")
+        if path.exists() and not given.overwrite:
+            raise EditError(f"{path} exists; give another --out, or --overwrite.")
+        belongs = {} if masks is None else {"mask": _mask_of(picture, masks, given)}
+        editing.save(edit(picture.pixels, **belongs), path)
+        print(path)
+    return 0
+
+
+def _mask_of(picture: Picture, masks: Mapping[str, np.ndarray], given: argparse.Namespace) -> np.ndarray:
+    """That of the same name, or of one image the one that there is."""
+    single = [*masks.values()] if len(masks) == 1 and given.images.is_file() else [None]
+    mask = masks.get(Path(picture.name).stem, single[0])
+    if mask is None:
+        raise EditError(f"{given.masks} has no mask for {picture.name}; expected a file of that name.")
+    return to_channels(mask, 1)

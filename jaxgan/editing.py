@@ -1,0 +1,106 @@
+"""People's own image files through a trained generator: translated, enlarged, repaired."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgan import pictures, tiling
+from jaxgan.data import DataError, to_float
+from jaxgan.data.decoding import SUFFIXES, decode
+from jaxgan.data.fitting import to_channels
+from jaxgan.data.listing import MAX_BYTES, list_files
+from jaxgan.masks import check_masks
+from jaxgan.training import Run
+
+
+class EditError(ValueError):
+    """What cannot be done with a run or an image; the message says what to change."""
+
+
+class Picture(NamedTuple):
+    """An image file, decoded: its name below the folder, and pixels uint8 or uint16 [H,W,C]."""
+
+    name: str
+    pixels: np.ndarray
+
+
+def open_pictures(path: Path) -> Iterator[Picture]:
+    """The images of a file, or of a folder or an archive, one after the other.
+
+    Raises:
+      DataError: it is none of these, too large, broken, or holds no image.
+    """
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path} has more than {MAX_BYTES >> 20} MiB, which no image needs that is read.")
+        yield Picture(path.name, decode(path.read_bytes(), name=str(path)))
+        return
+    files = [file for file in list_files(path).files if file.name.lower().endswith(SUFFIXES)]
+    if not files:
+        raise DataError(f"{path} holds no images ({', '.join(SUFFIXES)}).")
+    for file in files:
+        yield Picture(file.name, decode(file.read(), name=file.name))
+
+
+def edit(
+    run: Run,
+    pixels: np.ndarray,
+    *,
+    mask: np.ndarray | None = None,
+    seed: int = 0,
+    tiles: tiling.Tiling = tiling.DEFAULT,
+) -> np.ndarray:
+    """What a run's generator makes of an image.
+
+    Args:
+      run: of a task that is given images.
+      pixels: uint8 or uint16 [H,W,C], of any size; brought to the channels that the generator was trained on.
+      mask: [H,W,1] of 0 and another number, this where an image is to be repaired; of that task alone.
+      seed: of what is random in it.
+      tiles: how images are cut that are enlarged.
+
+    Returns:
+      uint8 [H,W,C'], of super-resolution [s H,s W,C'].
+
+    Raises:
+      EditError: a run that makes images of latents, a mask that is wanted and missing or the other way round,
+        or that is not of two numbers.
+    """
+    task = run.config.task.name
+    if task == "synthesis":
+        raise EditError("This run makes images of latents and is given none; see jaxgan.training.open_run.")
+    if (mask is not None) != (task == "restoration"):
+        wanted = "a mask of what to repair" if task == "restoration" else "no mask"
+        raise EditError(f"A run of task.name={task!r} needs {wanted}.")
+    shapes = run.record["shapes"]
+    channels = shapes.get("input", shapes["image"])[2]
+    image = to_float(to_channels(pixels, channels))
+    if task == "super_resolution":
+        made = tiling.bands(
+            lambda some: run.sampler.use({"input": some}, seed=seed),
+            image,
+            scale=run.config.task.scale,
+            tiling=tiles,
+        )
+        return np.concatenate([_rounded(band) for band in made])
+    batch = {"input": image[None]}
+    if mask is not None:
+        binary = mask / np.float32(max(1, mask.max()))
+        try:
+            check_masks(binary, image)
+        except ValueError as error:
+            raise EditError(str(error)) from error
+        batch["mask"] = binary[None]
+    return _rounded(run.sampler.use(batch, seed=seed)[0])
+
+
+def save(pixels: np.ndarray, path: Path) -> None:
+    """Writes a PNG, in folders that are made if they are missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures.save_image(pixels, path)
+
+
+def _rounded(images: np.ndarray) -> np.ndarray:
+    return np.clip(np.round((images.astype(np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
