@@ -72,9 +72,13 @@ class Block(nn.Module):
     def __call__(self, images: jax.Array) -> jax.Array:
         conv = partial(layers.Conv, self.features, dtype=self.dtype)
         if self.norm == "none":
-            return images + conv(kernel_init=small)(PReLU()(conv()(images)))
+            x = PReLU()(conv()(images))
+            return images + conv(kernel_init=small)(x)
         normalise = layers.batch_norm(self, train=self.train)
-        return images + normalise()(conv()(PReLU()(normalise()(conv()(images)))))
+        x = conv()(images)
+        x = PReLU()(normalise()(x))
+        x = conv()(x)
+        return images + normalise()(x)
 
 
 class Generator(nn.Module):
@@ -119,7 +123,8 @@ class Generator(nn.Module):
         x = first = PReLU()(layers.Conv(self.width, (self.ends, self.ends), dtype=self.dtype)(x))
         for i in range(self.blocks):
             x = block(self.width, self.norm, train, self.dtype, self.axis_name, name=f"block_{i}")(x)
-        x = first + self._closed(layers.Conv(self.width, dtype=self.dtype)(x), train)
+        x = layers.Conv(self.width, dtype=self.dtype)(x)
+        x = first + self._closed(x, train)
         x = self._enlarged(x).astype(images.dtype)
         if self.skip:
             b, h, w, c = images.shape
