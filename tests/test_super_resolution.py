@@ -35,7 +35,7 @@ def make_game(axis_name=None, *, dtype=None, generator=None, optimizer=None, **o
     optimizer = optimizer or optax.sgd(0.02)
     generator = generator or PLAIN.clone(dtype=dtype)
     fields = dict(
-        task=super_resolution.make_task(SCALE, degrade=DEGRADE, terms=ALL, distance=far),
+        task=super_resolution.make_task(SCALE, degrade=DEGRADE, terms=ALL, perceptual=far),
         term_weights={"pixel": 1.0, "perceptual": 0.5, "feature_matching": 0.1},
         loss=losses.relativistic_average,
     )
@@ -160,8 +160,8 @@ def test_losses_of_pixels_are_those_worked_by_hand():
     [
         (dict(terms=("pixels",)), "No terms.*pixel, perceptual"),
         (dict(pixel="l3"), "No loss of pixels 'l3'.*l1, l2, charbonnier"),
-        (dict(terms=("perceptual",)), "Give both or neither"),
-        (dict(distance=far), "Give both or neither"),
+        (dict(terms=("perceptual",)), "given together"),
+        (dict(perceptual=far), "given together"),
         (dict(scale=0), "1 or more"),
     ],
 )

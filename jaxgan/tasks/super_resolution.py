@@ -11,6 +11,7 @@ from jaxgan.degradations import Degradation, bicubic
 from jaxgan.tasks import BoundNetwork, Example, Pictures, Round, Task, Verdict, to_floats
 
 TERMS = ("pixel", "perceptual", "feature_matching")
+Transform = Callable[[Mapping[str, jax.Array], jax.Array], Mapping[str, jax.Array]]
 Distance = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -30,8 +31,8 @@ def make_task(
     degrade: Degradation | None = None,
     terms: Collection[str] = (),
     pixel: str = "l1",
-    distance: Distance | None = None,
-    transform: Callable[[Mapping[str, jax.Array], jax.Array], Mapping[str, jax.Array]] = to_floats,
+    perceptual: Distance | None = None,
+    transform: Transform = to_floats,
 ) -> Task:
     """The task of making images `scale` times as high and wide.
 
@@ -39,10 +40,10 @@ def make_task(
       scale: how many rows and columns are made of one.
       degrade: makes small images of large ones, as `degradations.make_degradation` of this scale does; None:
         batches hold them, as "input". Where a batch has inputs, they are what is given.
-      terms: names in `TERMS` of further losses of the generator: of pixels; of what `distance` sees; of the
-        discriminator's own features, for which it needs a method `describe`.
+      terms: names in `TERMS` of further losses of the generator: of pixels; of what `perceptual` sees; of
+        the discriminator's own features, for which it needs a method `describe`.
       pixel: the loss of pixels: a name in `terms.PIXEL_LOSSES`.
-      distance: (made, true [B,H,W,C] in [-1, 1]) -> [B], such as LPIPS, for the term "perceptual".
+      perceptual: (made, true [B,H,W,C] in [-1, 1]) -> [B], such as LPIPS, for the term of this name.
       transform: (batch, keys [B]) -> the batch with floats in [-1, 1], cropped and flipped.
 
     Returns:
@@ -55,7 +56,7 @@ def make_task(
     (ESRGAN), eq. 3. Departures: the perceptual distance is whichever is given; the discriminator's features
     are matched as in Wang et al. 2018 (pix2pixHD), eq. 4.
     """
-    _check(scale, terms, pixel, distance)
+    _check(scale, terms, pixel, perceptual)
 
     def prepare(batch: Mapping[str, jax.Array], keys: jax.Array) -> Example:
         degrade_keys, transform_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
@@ -86,7 +87,7 @@ def make_task(
         "pixel": lambda round: objectives.PIXEL_LOSSES[pixel](round.fake, round.example.real),
         "feature_matching": _matched,
     }
-    if distance is not None:
+    if (distance := perceptual) is not None:
         losses["perceptual"] = lambda round: distance(round.fake, round.example.real)
     return Task(
         prepare,
@@ -98,18 +99,15 @@ def make_task(
     )
 
 
-def _check(scale: int, terms: Collection[str], pixel: str, distance: Distance | None) -> None:
+def _check(scale: int, terms: Collection[str], pixel: str, perceptual: Distance | None) -> None:
     if unknown := {*terms} - {*TERMS}:
         raise ValueError(f"No terms {sorted(unknown)}; expected some of {', '.join(TERMS)}.")
     if pixel not in objectives.PIXEL_LOSSES:
         raise ValueError(
             f"No loss of pixels {pixel!r}; expected one of {', '.join(objectives.PIXEL_LOSSES)}."
         )
-    if ("perceptual" in terms) != (distance is not None):
-        raise ValueError(
-            f"The terms are {tuple(terms)} and the distance {distance}: 'perceptual' is what a distance "
-            "sees. Give both or neither."
-        )
+    if ("perceptual" in terms) != (perceptual is not None):
+        raise ValueError(f"The terms are {tuple(terms)}: 'perceptual' and its distance are given together.")
     if scale < 1:
         raise ValueError(f"scale is {scale}, expected 1 or more.")
 
