@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 Size = tuple[int, int]  # (height, width)
 Order = Callable[[jax.Array, Size], jax.Array]  # (key, (H, W)) -> when pixels are painted, float [H,W]
@@ -61,13 +60,13 @@ def draw_masks(
 
 
 def check_masks(masks: Any, images: Any) -> None:
-    """Raises a ValueError unless NumPy masks are [B,H,W,1] of 0 and 1, for images [B,H,W,C]."""
+    """Raises a ValueError unless masks are [B,H,W,1] of 0 and 1, for images [B,H,W,C]; not under `jit`."""
     if masks.shape != (*images.shape[:-1], 1):
         raise ValueError(
             f"Masks are {list(masks.shape)} for images {list(images.shape)}; expected "
             f"{[*images.shape[:-1], 1]}: one of the same size for each image."
         )
-    others = np.setdiff1d(masks, (0, 1))
+    others = masks[(masks != 0) & (masks != 1)]
     if others.size:
         raise ValueError(
             f"Masks hold {others[:3].tolist()}; expected 0 where pixels are known and 1 in the hole. "
