@@ -105,7 +105,7 @@ def _super_resolution(config: Config, terms: Collection[str], transform: Transfo
         degrade=degradations.make_degradation(config.task.degradations or (("bicubic",),), scale),
         terms=terms,
         pixel=config.task.pixel,
-        distance=_perceptual(config, terms),
+        perceptual=_perceptual(config, terms),
         transform=transform,
     )
 
