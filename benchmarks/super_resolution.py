@@ -1,6 +1,7 @@
 """How near to the truth are images enlarged by a network, beside those of bicubic interpolation?
 
-`python benchmarks/super_resolution.py NETWORK super_resolution.tar [--lpips lpips_alex.npz]`
+`python benchmarks/super_resolution.py NETWORK super_resolution.tar [--lpips lpips_alex.npz] [--step N]
+[--blend SHARE]`
 
 NETWORK is a run's directory (the generator's average) or a file that `jaxgan export` or `jaxgan import`
 wrote. The tar holds `set5/hr`, `set5/lr_x4` and so for Set14. PSNR and SSIM are those of papers: of luma as
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from jaxgan import metrics, training
+from jaxgan import editing, metrics, training
 from jaxgan.degradations import bicubic
 from jaxgan.features.perceptual import lpips
 from jaxgan.interop import cards
@@ -29,11 +30,12 @@ SETS = ("set5", "set14")
 Enlarge = Callable[[jax.Array], jax.Array]
 
 
-def read_network(path: Path) -> tuple[Enlarge, int]:
+def read_network(path: Path, step: int | None, share: float | None) -> tuple[Enlarge, int]:
     """Small images [1,h,w,3] in [-1, 1] to large ones, and how many times as large."""
     if path.is_dir():
-        run = training.open_run(path)
-        network, variables = run.game.generator, run.state.ema
+        run = training.open_run(path, step=step)
+        run = run if share is None else editing.blend(run, path, share)
+        network, variables = run.game.generator, run.sampler.variables
     else:
         network, variables, _ = cards.load(path)
     return jax.jit(partial(network.apply, variables, train=False)), network.scale
@@ -78,8 +80,10 @@ def main() -> None:
     parser.add_argument("network", type=Path, help="a run's directory, or a file of ours")
     parser.add_argument("tar", type=Path)
     parser.add_argument("--lpips", type=Path, help="its weights; without them it is left out")
+    parser.add_argument("--step", type=int, help="of a run: a saved step (default: the newest sound one)")
+    parser.add_argument("--blend", type=float, help="of a run: see jaxgan.editing.blend")
     given = parser.parse_args()
-    enlarge, scale = read_network(given.network)
+    enlarge, scale = read_network(given.network, given.step, given.blend)
     found = lpips(given.lpips) if given.lpips else None
     distance = partial(jax.jit(found.apply), found.variables) if found else None
     print("| set | network | PSNR, dB | SSIM |" + (" LPIPS |" if distance else ""))

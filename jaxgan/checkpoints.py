@@ -17,7 +17,7 @@ import operator
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -52,6 +52,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
       keep: how many of the newest steps are kept, at least 1.
       best_metric: a name among `save`'s metrics; the best step by it is kept as well.
       best_mode: whether the lowest ("min") or highest ("max") value is the best.
+      always: steps that are kept too, if they were saved.
 
     Raises:
       CheckpointError: `keep` or `best_mode` is none of these.
@@ -64,6 +65,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         keep: int = 3,
         best_metric: str | None = None,
         best_mode: Literal["min", "max"] = "min",
+        always: Collection[int] = (),
     ) -> None:
         if keep < 1 or best_mode not in ("min", "max"):
             raise CheckpointError(
@@ -71,7 +73,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             )
         path = ocp.path.Path(directory)
         self.directory = path if "://" in os.fspath(directory) else path.expanduser().resolve()
-        self._retention = _Retention(keep, best_metric, 1 if best_mode == "max" else -1)
+        self._retention = _Retention(keep, best_metric, 1 if best_mode == "max" else -1, {*always})
         self._writer: ocp.training.Checkpointer | None = None
         self._pending: Any = None  # the save under way
         self._resumed = math.inf  # the next save sets the steps beyond it aside
@@ -237,18 +239,18 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
 
 
 class _Retention:
-    """orbax's question which steps to preserve, answered: the newest, and the best."""
+    """orbax's question which steps to preserve, answered: the newest, the best, and those always kept."""
 
-    def __init__(self, keep: int, metric: str | None, sign: int) -> None:
+    def __init__(self, keep: int, metric: str | None, sign: int, always: set[int]) -> None:
         self.metrics: dict[int, dict[str, float]] = {}
-        self._keep, self._metric, self._sign = keep, metric, sign
+        self._keep, self._metric, self._sign, self._always = keep, metric, sign, always
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         steps = sorted(info.step for info in checkpoints)
         value = {s: self.metrics.get(s, {}).get(self._metric or "", math.nan) for s in steps}
         rated = [s for s in steps if math.isfinite(value[s])]
         rated.sort(key=lambda s: self._sign * value[s])
-        return [info.step in {*steps[-self._keep :], *rated[-1:]} for info in checkpoints]
+        return [info.step in {*steps[-self._keep :], *rated[-1:], *self._always} for info in checkpoints]
 
 
 def _steps(directory: ocp.path.Path) -> list[int]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jaxgan import pictures, tiling
@@ -12,7 +13,7 @@ from jaxgan.data.decoding import SUFFIXES, decode
 from jaxgan.data.fitting import to_channels
 from jaxgan.data.listing import MAX_BYTES, list_files
 from jaxgan.masks import check_masks
-from jaxgan.training import Run
+from jaxgan.training import Run, open_run
 
 
 class EditError(ValueError):
@@ -42,6 +43,31 @@ def open_pictures(path: Path) -> Iterator[Picture]:
         raise DataError(f"{path} holds no images ({', '.join(SUFFIXES)}).")
     for file in files:
         yield Picture(file.name, decode(file.read(), name=file.name))
+
+
+def blend(run: Run, directory: str | Path, share: float) -> Run:
+    """A run whose generator is between that of its first phase, by pixels alone, and its own.
+
+    Args:
+      run: of two phases.
+      directory: the run's.
+      share: of its own weights, in [0, 1]; the others are those of the end of the first phase.
+
+    Raises:
+      EditError: the run has one phase, or a share out of range.
+      CheckpointError: the first phase's end was not saved.
+
+    Source: Wang et al. 2018 (ESRGAN), section 3.4, eq. 4: network interpolation.
+    """
+    steps = run.config.pretrain.steps
+    if not steps or not 0.0 <= share <= 1.0:
+        raise EditError(
+            f"A share of {share} is asked for and {steps} steps were made by pixels alone; expected a share "
+            "from 0 to 1 of a run with pretrain.steps."
+        )
+    first = open_run(directory, step=steps).state.ema
+    mixed = jax.tree.map(lambda own, other: share * own + (1 - share) * other, run.state.ema, first)
+    return run._replace(sampler=run.sampler._replace(variables=mixed))
 
 
 def edit(

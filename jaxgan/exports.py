@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxgan.alternation import PlayerName
-from jaxgan.config import shown_shapes
 from jaxgan.interop import cards, files, sequential, tables
 from jaxgan.interop.layouts import LAYOUTS
 from jaxgan.interop.pickles import WeightsError
-from jaxgan.training import Run
+from jaxgan.state import Network
+from jaxgan.tasks import BoundNetwork
+from jaxgan.training import Run, example_batch
 
 LONGEST = 1 << 20  # bytes of a card
 
@@ -125,9 +126,25 @@ def _table(layout: str, network: nn.Module, names: Any = (), embedding: str = ""
 
 
 def _inputs(run: Run, player: PlayerName) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """What a player is called with, one example."""
-    network = getattr(run.game, player)
-    latents = 1, run.config.model.latent_size
-    images = 1, *shown_shapes(run.config, run.record["shapes"])["image"]
-    first = jax.ShapeDtypeStruct(latents if player == "generator" else images, jnp.float32)
-    return (first, jax.ShapeDtypeStruct((1,), jnp.int32)) if network.num_classes else (first,)
+    """What a player is called with, one example, without keys of noise that can be left out."""
+    task, called = run.game.task, dict[PlayerName, tuple[Any, ...]]()
+
+    def heard(name: PlayerName) -> BoundNetwork:
+        network = Network(getattr(run.game, name), getattr(run.state, name).variables, train=False)
+
+        def call(*inputs: Any, **options: Any) -> Any:
+            called.setdefault(name, inputs)
+            return network(*inputs, **options)
+
+        return call
+
+    def play(batch: Any, keys: jax.Array) -> None:
+        example = task.prepare(batch, keys)
+        task.judge(heard("discriminator"), task.generate(heard("generator"), example.given), example.given)
+
+    batch = example_batch(run.record["shapes"], tuple(run.record["classes"]))
+    jax.eval_shape(
+        play, {name: leaf[0, :1] for name, leaf in batch.items()}, jax.random.split(jax.random.key(0), 1)
+    )
+    given = [x for x in jax.tree.leaves(called[player]) if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    return tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in given)

@@ -19,9 +19,9 @@ class Tiling(NamedTuple):
       batch: tiles at a time.
     """
 
-    tile: int = 128
-    overlap: int = 32
-    batch: int = 4
+    tile: int = 192
+    overlap: int = 64
+    batch: int = 1
 
 
 DEFAULT = Tiling()

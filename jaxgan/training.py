@@ -252,6 +252,7 @@ def open_checkpoints(workdir: Path, config: Config) -> Checkpoints:
         keep=config.checkpoint.keep,
         best_metric=config.checkpoint.best_metric or None,
         best_mode=config.checkpoint.best_mode,
+        always=[config.pretrain.steps],
     )
 
 
@@ -281,7 +282,7 @@ def _gallery(config: Config, source: data.Source) -> galleries.Gallery:
 
 def _due(config: Config, step: int, *, stopping: bool) -> set[str]:
     """What is to be done after a step: on a signal all but evaluations, which take long."""
-    last = step == config.steps
+    last = step in (config.steps, config.pretrain.steps)  # of the run, or of its first phase
     due = {
         name for name in ("log", "sample", "checkpoint") if stopping or last or step % config[name].every == 0
     }

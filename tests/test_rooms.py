@@ -69,7 +69,7 @@ ROOMS = {
     "tables": {
         "alternation", "build", "command", "config", "costs", "losses", "models", "steps", "tasks",
     },
-    "exports": {"alternation", "config", "interop", "training"},
+    "exports": {"alternation", "interop", "state", "tasks", "training"},
     "comparisons": {
         "build", "checkpoints", "data", "evaluation", "observation", "pictures", "training",
     },

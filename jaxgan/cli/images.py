@@ -26,6 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--tile", type=count, default=DEFAULT.tile, help="pixels a side that are made at once"
     )
     upscale.add_argument("--overlap", type=natural, default=DEFAULT.overlap, help="of neighbouring tiles")
+    upscale.add_argument("--blend", type=float, help="the last weights' share beside the first phase's")
     upscale.set_defaults(run=run_upscale)
     restore = _parser(commands, "restore", "repaired images, by a run of restoration", masks=True)
     restore.set_defaults(run=run_restore)
@@ -56,6 +57,8 @@ def run_translate(given: argparse.Namespace) -> int:
 def run_upscale(given: argparse.Namespace) -> int:
     """Enlarges images."""
     run = _open(given, ("super_resolution",))
+    if given.blend is not None:
+        run = editing.blend(run, given.directory, given.blend)
     return _write(given, partial(editing.edit, run, tiles=tiling.Tiling(given.tile, given.overlap)))
 
 
