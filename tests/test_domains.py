@@ -108,6 +108,17 @@ def test_unpaired_domains_have_an_order_each(tmp_path, open_set, placement):
     assert first[0] != first[1]
 
 
+@pytest.mark.parametrize("placement", ["device", "host"])
+def test_inputs_of_classes_come_with_their_labels(tmp_path, open_set, placement):
+    images = tree(tmp_path / "set", [f"{k}/{i}.png" for k in "ab" for i in range(2)])
+    labels = {image.tobytes(): "ab".index(name[0]) for name, image in images.items()}
+    source = open_set(f"unpaired:folder:{tmp_path}/set,folder:{tmp_path}/set")
+    for batch in batches(source, 2, batch_size=3, placement=placement):
+        for name, label in (("image", "label"), ("input", "input_label")):
+            seen = zip(np.asarray(batch[name]).reshape(3, -1), np.asarray(batch[label]).ravel(), strict=True)
+            assert all(labels[image.tobytes()] == own for image, own in seen)
+
+
 def test_fingerprint_of_a_stream_follows_every_domain(tmp_path, open_set):
     tree(tmp_path / "in", ["a.png"]), tree(tmp_path / "out", ["a.png"], seed=1)
     prints = []

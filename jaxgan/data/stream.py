@@ -171,9 +171,12 @@ def _iterate(
 
 
 def _load(resident: dict, item: dict) -> dict:
-    """The source's own arrays by their names, and of other domains the images, by the domain's."""
+    """The source's own arrays by their names; of others the images, "input", and labels, "input_label"."""
     parts = {name: _gathered(resident[name], part) for name, part in item.items()}
-    return parts.pop("") | {name: part["image"] for name, part in parts.items()}
+    made = parts.pop("")
+    for name, part in parts.items():
+        made |= {name: part["image"]} | ({f"{name}_label": part["label"]} if "label" in part else {})
+    return made
 
 
 def _gathered(resident: dict, part: dict) -> dict:
