@@ -139,6 +139,28 @@ def _mean_of(function: Callable[[jax.Array], jax.Array], made: jax.Array, true: 
     return jnp.mean(function(made - true).reshape(len(made), -1), axis=-1)
 
 
+def patch_nce(queries: jax.Array, keys: jax.Array, *, temperature: float = 0.07) -> jax.Array:
+    """How badly each patch of what was made is told, by the patch it was made of, from others of the image.
+
+    Args:
+      queries: [B,P,D] of length 1, of patches that were made.
+      keys: [B,P,D] of length 1, of those given in the same places; no gradient passes.
+      temperature: of the similarities, above 0.
+
+    Returns:
+      [B], the mean over patches of the cross-entropy.
+
+    Raises:
+      ValueError: the shapes differ.
+
+    Source: Park et al. 2020 (CUT), eqs. 3 and 4, of one layer. Keys are held fixed as by He et al. 2020.
+    """
+    check_alike(queries=queries, keys=keys)
+    logits = jnp.einsum("bpd,bqd->bpq", queries, jax.lax.stop_gradient(keys)) / temperature
+    own = jnp.diagonal(logits, axis1=1, axis2=2)
+    return jnp.mean(jax.nn.logsumexp(logits, axis=-1) - own, axis=-1)
+
+
 def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     integers = jnp.issubdtype(labels.dtype, jnp.integer)
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not integers:
