@@ -101,3 +101,16 @@ def test_the_cost_of_neighbours_is_measured():
     clock, cores, peak, features, pairs = load("neighbours_cost").measure("256x8", np.float64)
     assert clock > 0 and cores > 0 and peak >= 0
     assert (features, pairs) == (2 * 256 * 8 * 4 / 2**20, 256**2 * 4 / 2**20)
+
+
+def test_pairs_of_coupled_digits_are_of_different_images_and_are_counted():
+    coupled_digits = load("coupled_digits")
+    kept, changed = coupled_digits.halves(11)
+    assert sorted([*kept, *changed]) == [*range(11)] and abs(len(kept) - len(changed)) == 1
+    image = np.zeros((1, 5, 5, 1), np.uint8)
+    image[0, 1:4, 1:4] = 200
+    outline = coupled_digits.edges(image)[0, ..., 0]
+    assert outline[2, 2] == 0 and (np.delete(outline.ravel(), 12) == 200).all()
+    assert (coupled_digits.negatives(image) == 255 - image).all()
+    found = coupled_digits.agreement(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4]))
+    assert found == {"agreement": 0.75, "by_chance": 0.25, "digits": [3, 4]}
