@@ -168,8 +168,7 @@ class Generator(nn.Module):
 
         Source: section 3, "VAE": the noise is N(0, I). Without keys the latents are the means.
         """
-        ends = [-side % (1 << self.halvings) for side in images.shape[1:3]]
-        padded = jnp.pad(images, ((0, 0), (0, ends[0]), (0, ends[1]), (0, 0)), mode="reflect")
+        padded = layers.reflect_to_multiple(images, 1 << self.halvings)
         means = self.encoder_end(self.encoders[domain](padded)).astype(images.dtype)
         if keys is None:
             return means, means

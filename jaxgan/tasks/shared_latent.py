@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxgan import terms as objectives
 from jaxgan.tasks import BoundNetwork, Example, Pictures, Round, Task, Verdict, to_floats
 
 TERMS = ("reconstruction", "kl", "cycle", "cycle_kl")
@@ -88,17 +89,13 @@ def _losses(generator: BoundNetwork, given: Given, fake: tuple[jax.Array, jax.Ar
         means, latents = encode(images, _fold(given.keys, domain), domain=domain)  # as for the fake
         again, back = encode(made, _fold(given.keys, 2 + domain), domain=1 - domain)
         found = {
-            "reconstruction": _absolute(decode(latents), images),
+            "reconstruction": objectives.absolute_difference(decode(latents), images),
             "kl": _divergence(means),
-            "cycle": _absolute(decode(back), images),
+            "cycle": objectives.absolute_difference(decode(back), images),
             "cycle_kl": _divergence(again),
         }
         total = {name: total[name] + found[name] for name in TERMS}
     return total
-
-
-def _absolute(made: jax.Array, images: jax.Array) -> jax.Array:
-    return jnp.mean(jnp.abs(made - images).reshape(len(images), -1), axis=-1)
 
 
 def _divergence(means: jax.Array) -> jax.Array:
