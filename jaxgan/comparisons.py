@@ -1,5 +1,6 @@
 """Runs, and images of anyone, measured and set side by side."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,10 +8,12 @@ from ml_collections import ConfigDict
 
 from jaxgan import build, data, observation, pictures, training
 from jaxgan.checkpoints import CheckpointError, Checkpoints
+from jaxgan.data.matched import match_files
 from jaxgan.evaluation import results
 from jaxgan.evaluation.evaluator import EvaluationError, Evaluator, Request
+from jaxgan.evaluation.figures import FIGURES
 from jaxgan.evaluation.results import FOLDER, Result, ResultError
-from jaxgan.evaluation.sets import of_source
+from jaxgan.evaluation.sets import of_pairs, of_source
 
 
 def evaluate_run(
@@ -21,6 +24,7 @@ def evaluate_run(
     reference: data.Source | None = None,
     split: str = "",
     truncation: float = 1.0,
+    border: int = 0,
     intervals: bool = True,
     progress: bool = False,
 ) -> dict[Path, Result]:
@@ -33,6 +37,7 @@ def evaluate_run(
       reference: the real images; by default those that it was trained on.
       split: of these, another than it was trained on.
       truncation: of a style-based generator.
+      border: pixels at each edge that figures of luma leave out.
       intervals: make those that take long too.
       progress: show bars on stderr.
 
@@ -52,6 +57,7 @@ def evaluate_run(
         reference or _trained_on(run, split, progress=progress),
         crop=tuple(run.config.data.random_crop) or None,
         labelled=run.config.model.conditional,
+        border=border,
         progress=progress,
     )
     written = {}
@@ -102,6 +108,43 @@ def evaluate_images(
     """
     measured = of_source(images, count, seed=request.seed)
     return Evaluator(request, reference, progress=progress).measure(measured, intervals=intervals)
+
+
+def evaluate_pairs(
+    images: str,
+    truths: str,
+    request: Request,
+    *,
+    border: int = 0,
+    intervals: bool = True,
+    progress: bool = False,
+) -> Result:
+    """Measures images against those that they should be, which have the same names.
+
+    Args:
+      images: a folder or an archive.
+      truths: another.
+      request: what to measure; figures of sets too, where all images have one size.
+      border: pixels at each edge that figures of luma leave out.
+      intervals: make those that take long too.
+      progress: show bars on stderr.
+
+    Raises:
+      EvaluationError, DataError: what cannot be measured.
+    """
+    sources = match_files(images, truths)
+    of_sets = [name for name in request.metrics if name in FIGURES and "truth" not in FIGURES[name].needs]
+    if of_sets and len(sources) > 1:
+        raise EvaluationError(
+            f"{', '.join(of_sets)} compare sets of images of one size, and these have {len(sources)}; leave "
+            "them out."
+        )
+    count = sum(map(len, sources))
+    digest = hashlib.sha256("".join(source.fingerprint for source in sources).encode()).hexdigest()
+    about = {"source": truths, "fingerprint": digest, "count": count, "sizes": len(sources)}
+    evaluator = Evaluator(request, sources[0], border=border, about=about, progress=progress)
+    sets = [of_pairs(source, about={"source": images, "count": count}) for source in sources]
+    return evaluator.measure(*sets, intervals=intervals)
 
 
 def saved_steps(directory: str | Path) -> list[int]:

@@ -16,7 +16,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """The commands' parsers."""
     parser = commands.add_parser(
         "evaluate",
-        help="FID, KID, precision and recall, ... of a run's samples, or of a set of images",
+        help="FID, KID, PSNR, ... of a run's samples, or of a set of images",
         epilog="Metrics:\n" + "\n".join(f"  {name:13} {figure.meaning}" for name, figure in FIGURES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -26,6 +26,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--against", default="", help="the real images, a folder or a source (default: the run's)"
+    )
+    parser.add_argument(
+        "--paired", action="store_true", help="images of two folders belong together by their names"
+    )
+    parser.add_argument(
+        "--border", type=natural, default=0, help="pixels at each edge that psnr_y and ssim_y leave out"
     )
     parser.add_argument("--metrics", default="fid", help="names, with commas between")
     parser.add_argument(
@@ -37,7 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--features", default=asked.features, help=f"one of {', '.join(choosing.NAMES)}")
     parser.add_argument("--weights", default="", help="a file of them (default: the published ones)")
     parser.add_argument("--resize", default="", help="of Inception: tf1 (default), clean or pytorch-fid")
-    parser.add_argument("--lpips", default="", help="a file of its weights, for path lengths")
+    parser.add_argument("--lpips", default="", help="a file of its weights, for ppl and lpips")
     parser.add_argument("--split", default="", help="of the real images (default: the run's, or train)")
     parser.add_argument("--size", type=count, nargs=2, default=(), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--step", default="newest", help="of the run's: newest, all, or numbers with commas")
@@ -59,7 +65,8 @@ def evaluate(given: argparse.Namespace) -> int:
     fields = {name: getattr(given, name) for name in Request._fields}
     fields["metrics"] = tuple(name.strip() for name in given.metrics.split(","))
     request = Request(**{name: value for name, value in fields.items() if value is not None})
-    found = (_of_run if comparisons.is_run(given.target) else _of_images)(given, request)
+    measure = _of_pairs if given.paired else _of_run if comparisons.is_run(given.target) else _of_images
+    found = measure(given, request)
     print(results.table(found))
     print(*dict.fromkeys(map(results.sentence, found.values())), sep="\n")
     for note in dict.fromkeys(note for result in found.values() for note in result.notes):
@@ -70,6 +77,8 @@ def evaluate(given: argparse.Namespace) -> int:
 def _of_run(given: argparse.Namespace, request: Request) -> dict[str, results.Result]:
     if given.out:
         raise EvaluationError(f"--out is for a set of images; results of a run lie in it, {results.FOLDER}/.")
+    if given.size and not given.against:
+        raise EvaluationError("--size is of the images named by --against; those of a run have its own.")
     written = comparisons.evaluate_run(
         given.target,
         request,
@@ -77,6 +86,7 @@ def _of_run(given: argparse.Namespace, request: Request) -> dict[str, results.Re
         reference=_reference(given) if given.against else None,
         split=given.split,
         truncation=given.truncation,
+        border=given.border,
         intervals=not given.quick,
         progress=True,
     )
@@ -85,12 +95,7 @@ def _of_run(given: argparse.Namespace, request: Request) -> dict[str, results.Re
 
 
 def _of_images(given: argparse.Namespace, request: Request) -> dict[str, results.Result]:
-    if not given.against:
-        raise EvaluationError(f"{given.target} is no run of ours: give --against, the real images.")
-    if given.step != "newest" or given.truncation != 1.0:
-        raise EvaluationError(f"--step and --truncation are of runs, and {given.target} is none of ours.")
-    if given.out and given.out.exists():
-        raise EvaluationError(f"{given.out} exists; give --out another name.")
+    _check_images(given)
     images = comparisons.open_images(given.target, size=given.size)
     result = comparisons.evaluate_images(
         images,
@@ -100,6 +105,41 @@ def _of_images(given: argparse.Namespace, request: Request) -> dict[str, results
         intervals=not given.quick,
         progress=True,
     )
+    return _written(given, result)
+
+
+def _of_pairs(given: argparse.Namespace, request: Request) -> dict[str, results.Result]:
+    if comparisons.is_run(given.target):
+        raise EvaluationError(
+            f"--paired is of two folders of images, and {given.target} is a run; leave it out."
+        )
+    _check_images(given)
+    if given.samples or given.reference or given.size or given.split:
+        raise EvaluationError(
+            "--samples, --reference, --size and --split are of sets; with --paired all images of the folders "
+            "are measured, at the sizes that they have."
+        )
+    result = comparisons.evaluate_pairs(
+        given.target,
+        given.against,
+        request,
+        border=given.border,
+        intervals=not given.quick,
+        progress=True,
+    )
+    return _written(given, result)
+
+
+def _check_images(given: argparse.Namespace) -> None:
+    if not given.against:
+        raise EvaluationError(f"{given.target} is no run of ours: give --against, the real images.")
+    if given.step != "newest" or given.truncation != 1.0:
+        raise EvaluationError(f"--step and --truncation are of runs, and {given.target} is none of ours.")
+    if given.out and given.out.exists():
+        raise EvaluationError(f"{given.out} exists; give --out another name.")
+
+
+def _written(given: argparse.Namespace, result: results.Result) -> dict[str, results.Result]:
     if given.out:
         results.write(result, given.out)
     return {given.target: result}

@@ -185,15 +185,8 @@ def of_pairs(
     """
     listings = [part_in(list_files(path), split) for path in paths]
     found = [survey(listing, memory=memory) for listing in listings]
-    files = [_by_stem(listing, path) for listing, path in zip(listings, paths, strict=True)]
-    alone = [sorted(files[i].keys() - files[1 - i].keys()) for i in (0, 1)]
-    if any(alone):
-        said = " and ".join(
-            f"{len(names)} in {path} without a partner, such as {names[0]!r}"
-            for path, names in zip(paths, alone, strict=True)
-            if names
-        )
-        raise DataError(f"{title}: files do not match by name: {said}. Pair or remove them.")
+    files = [by_stem(listing, path) for listing, path in zip(listings, paths, strict=True)]
+    check_partners(title, paths, (files[0], files[1]))
     rows = [
         Row(stem, {"image": files[0][stem], key: files[1][stem]})
         for stem in files[0]
@@ -203,7 +196,8 @@ def of_pairs(
     return _complete(f"{title}:{split}", rows, {"image": layouts[0], key: layouts[1]}, both, (), strict)
 
 
-def _by_stem(listing: Listing, path: str) -> dict[str, File]:
+def by_stem(listing: Listing, path: str) -> dict[str, File]:
+    """Images by their names without suffixes; a DataError where two have one."""
     stems: dict[str, File] = {}
     for file in listing.files:
         if not is_image(file.name):
@@ -213,6 +207,20 @@ def _by_stem(listing: Listing, path: str) -> dict[str, File]:
             raise DataError(f"{path}: {stems[stem].name} and {file.name} have one name; keep one of them.")
         stems[stem] = file
     return stems
+
+
+def check_partners(
+    title: str, paths: tuple[str, str], files: tuple[Mapping[str, File], Mapping[str, File]]
+) -> None:
+    """A DataError where files have no partner of their name."""
+    alone = [sorted(files[i].keys() - files[1 - i].keys()) for i in (0, 1)]
+    if any(alone):
+        said = " and ".join(
+            f"{len(names)} in {path} without a partner, such as {names[0]!r}"
+            for path, names in zip(paths, alone, strict=True)
+            if names
+        )
+        raise DataError(f"{title}: files do not match by name: {said}. Pair or remove them.")
 
 
 def _complete(

@@ -86,14 +86,42 @@ def collect(
 def _compute(
     images: ImageSet, extractor: Extractor, batch: int, devices: tuple[jax.Device, ...], progress: str
 ) -> dict[str, np.ndarray]:
+    def make(replicated: NamedSharding) -> Callable[..., dict[str, jax.Array]]:
+        return _pipeline(images.pixels, extractor.apply, extractor.logits, replicated)
+
+    return run_over(images, make, extractor.variables, batch=batch, devices=devices, progress=progress)
+
+
+def run_over(
+    images: ImageSet,
+    make: Callable[[NamedSharding], Callable[..., dict[str, jax.Array]]],
+    weights: Any,
+    *,
+    batch: int = 0,
+    devices: Sequence[jax.Device] | None = None,
+    progress: str = "",
+) -> dict[str, np.ndarray]:
+    """Runs a program over all images of a set, a batch after the other.
+
+    Args:
+      images: the set.
+      make: (how what comes out is laid on the devices) -> the jitted program, (the set's variables, weights,
+        inputs) -> arrays [B,...] by name.
+      weights: arrays that the program takes.
+      batch, devices, progress: see `collect`.
+
+    Returns:
+      Arrays [N,...] of the host, by name.
+    """
     from tqdm import tqdm
 
+    devices = tuple(devices or jax.devices())
     mesh = Mesh(np.array(devices), ("data",))
     batch = -(-(batch or BATCH * len(devices)) // len(devices)) * len(devices)
     batch = min(batch, -(-images.length // len(devices)) * len(devices))
     replicated, split = NamedSharding(mesh, P()), NamedSharding(mesh, P("data"))
-    run = _pipeline(images.pixels, extractor.apply, extractor.logits, replicated)
-    variables, weights = _place_on(replicated, (dict(images.variables), extractor.variables))
+    run = make(replicated)
+    variables, weights = _place_on(replicated, (dict(images.variables), weights))
     parts: list[dict[str, np.ndarray]] = []
     hidden = not (progress and sys.stderr.isatty())
     with tqdm(total=images.length, desc=progress, unit=" images", disable=hidden) as bar:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxgan import metrics
 from jaxgan.data import to_float
 from jaxgan.evaluation.collecting import Features
+from jaxgan.evaluation.pairs import MEASURES
 from jaxgan.evaluation.sets import ImageSet
 from jaxgan.features.perceptual import PerceptualDistance
 from jaxgan.features.usefulness import classification_accuracy_score
@@ -36,6 +37,7 @@ class Comparison(NamedTuple):
       distance: of images as people see it, or None.
       intervals: make those that take long too.
       seed: of subsets and projections.
+      pairs: what each image has against its truth, by name, or why there is no such figure.
     """
 
     fakes: Features
@@ -45,6 +47,7 @@ class Comparison(NamedTuple):
     distance: PerceptualDistance | None = None
     intervals: bool = True
     seed: int = 0
+    pairs: Mapping[str, np.ndarray | ValueError] = {}
 
 
 class Figure(NamedTuple):
@@ -53,15 +56,17 @@ class Figure(NamedTuple):
     Attributes:
       of: a comparison -> values with their intervals, by name.
       meaning: of its values, and which are good.
-      needs: `labels` of both sets, `logits` of the network, or that they are of the `classes` of the data; a
-        `generator`, `lpips`.
+      needs: `features` of a network; `labels` of both sets, `logits` of the network, or that they are of the
+        `classes` of the data; a `generator`, `lpips`; the `truth` of each image.
       names: of its values, where they are not its own.
+      note: a comparison -> what biases the figure, or "".
     """
 
     of: Callable[[Comparison], Mapping[str, Interval]]
     meaning: str
     needs: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    note: Callable[[Comparison], str] = lambda _: ""
 
 
 def _given(value: T | None) -> T:
@@ -91,6 +96,13 @@ def _fid_infinity(of: Comparison) -> Mapping[str, Interval]:
     return {"fid_infinity": _plain(found.value)}  # its line's error is not that of other samples
 
 
+def _note_on_the_line(of: Comparison) -> str:
+    count, size = of.fakes.features.shape
+    if count >= 5 * size:
+        return ""
+    return f"{count} samples of {size} dimensions end the line too low; take {5 * size} or more."
+
+
 def _intra_fid(of: Comparison) -> Mapping[str, Interval]:
     moments = [metrics.class_moments(x.features, _given(x.labels)) for x in (of.fakes, of.reals)]
     found = metrics.frechet_by_class(*moments)
@@ -113,6 +125,15 @@ def _inception_score(of: Comparison) -> Mapping[str, Interval]:
     logits = _given(of.fakes.logits)
     splits = min(SPLITS, len(logits))
     return {"inception_score": _plain(metrics.inception_score(logits, splits=splits).value)}
+
+
+def _note_on_splits(of: Comparison) -> str:
+    count = len(_given(of.fakes.logits))
+    if count >= 2 * SPLITS:
+        return ""
+    return (
+        f"of {count} images some splits have one alone, whose score is 1 whatever it shows; take many more."
+    )
 
 
 def _share(seed: int, values: np.ndarray) -> Interval:
@@ -186,28 +207,54 @@ def _path_length(of: Comparison) -> Mapping[str, Interval]:
     return {"path_length": _plain(metrics.mean_path_length(np.concatenate(found)))}
 
 
+def _of_pairs(name: str, of: Comparison) -> Mapping[str, Interval]:
+    found = of.pairs[name]
+    if isinstance(found, ValueError):
+        raise found
+    endless = int(np.isinf(found).sum())
+    if endless:
+        raise ValueError(f"{endless} of {len(found)} images are what they should be, where it is infinite.")
+    return {name: _share(of.seed, found)}
+
+
 FIGURES: dict[str, Figure] = {
-    "fid": Figure(_fid, "Frechet distance of features; lower is better"),
-    "fid_infinity": Figure(_fid_infinity, "the same, extrapolated to endless samples"),
-    "intra_fid": Figure(_intra_fid, "the same by class, and their mean", needs=("labels",)),
-    "kid": Figure(_kid, "kernel distance, unbiased; lower is better"),
-    "cmmd": Figure(_cmmd, "kernel distance of whole distributions; lower is better"),
+    "fid": Figure(_fid, "Frechet distance of features; lower is better", needs=("features",)),
+    "fid_infinity": Figure(
+        _fid_infinity,
+        "the same, extrapolated to endless samples",
+        needs=("features",),
+        note=_note_on_the_line,
+    ),
+    "intra_fid": Figure(_intra_fid, "the same by class, and their mean", needs=("features", "labels")),
+    "kid": Figure(_kid, "kernel distance, unbiased; lower is better", needs=("features",)),
+    "cmmd": Figure(_cmmd, "kernel distance of whole distributions; lower is better", needs=("features",)),
     "is": Figure(
-        _inception_score, "Inception Score; higher is better", needs=("logits",), names=("inception_score",)
+        _inception_score,
+        "Inception Score; higher is better",
+        needs=("features", "logits"),
+        names=("inception_score",),
+        note=_note_on_splits,
     ),
     "pr": Figure(
-        _precision, "precision and recall in [0, 1]; higher is better", names=("precision", "recall")
+        _precision,
+        "precision and recall in [0, 1]; higher is better",
+        needs=("features",),
+        names=("precision", "recall"),
     ),
     "dc": Figure(
-        _density, "density from 0, coverage in [0, 1]; higher is better", names=("density", "coverage")
+        _density,
+        "density from 0, coverage in [0, 1]; higher is better",
+        needs=("features",),
+        names=("density", "coverage"),
     ),
     "copies": Figure(
         _copies,
         "nearer: chance to be nearer to a real image than a real one is, 0.5; copied: share of copies, 0.01",
+        needs=("features",),
         names=("nearer", "copied"),
     ),
     "accuracy": Figure(
-        _accuracy, "share of samples that show the class asked for", needs=("labels", "classes")
+        _accuracy, "share of samples that show the class asked for", needs=("features", "labels", "classes")
     ),
     "cas": Figure(
         _accuracy_score,
@@ -226,6 +273,10 @@ FIGURES: dict[str, Figure] = {
         "sliced Wasserstein distance of pixels; lower is better",
         names=("sliced_wasserstein",),
     ),
+    **{
+        name: Figure(partial(_of_pairs, name), measure.meaning, needs=("truth", *measure.needs))
+        for name, measure in MEASURES.items()
+    },
 }
 
 

@@ -24,7 +24,8 @@ class Result(NamedTuple):
     Attributes:
       figures: by name; where there is no interval, its ends are nan.
       notes: sentences on what biases them.
-      protocol: the network and its hash, the resizing, what was compared with what, seeds.
+      protocol: the network and its hash, the resizing, what was compared with what, seeds. Where no figure
+        is made of features, there is no network.
       seconds: that it took.
     """
 
@@ -51,7 +52,7 @@ def save(result: Result, directory: files.AnyPath) -> Path:
     """
     protocol = files.plain(result.protocol)
     code = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()[:8]
-    step, network = protocol["samples"]["step"], protocol["features"]["network"]
+    step, network = protocol["samples"]["step"], protocol.get("features", {"network": "pixels"})["network"]
     path = Path(directory) / f"step_{step:09d}_{network}_{code}.json"
     try:
         earlier = read(path)
@@ -83,7 +84,8 @@ def read(path: files.AnyPath) -> Result:
             for name, figure in data["figures"].items()
         }
         protocol = {**data["protocol"]}
-        protocol |= {name: {**protocol[name]} for name in ("features", "reference", "samples")}
+        named = {"features", "distance"} & {*protocol} | {"reference", "samples"}
+        protocol |= {name: {**protocol[name]} for name in named}
         _comparable(protocol)  # it has what that takes
         return Result(figures, [*data["notes"]], protocol, float(data["seconds"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -102,12 +104,12 @@ def table(results: Mapping[str, Result]) -> str:
 
 def sentence(result: Result) -> str:
     """How figures were made, in a line, to be read beside a table of them."""
-    features, reference, samples = (result.protocol[x] for x in ("features", "reference", "samples"))
-    return (
-        f"By {features['network']} (weights {features['weights_sha256'][:8]}; "
-        f"resized: {features['resize']}), "
-        f"{samples['count']:,} images against {reference['count']:,} of {reference['source']}."
-    )
+    reference, samples = (result.protocol[x] for x in ("reference", "samples"))
+    how = ""
+    if features := result.protocol.get("features"):
+        how = f"By {features['network']} (weights {features['weights_sha256'][:8]}; resized: "
+        how += f"{features['resize']}), "
+    return f"{how}{samples['count']:,} images against {reference['count']:,} of {reference['source']}."
 
 
 def _cell(figure: Interval | None) -> str:
@@ -120,16 +122,17 @@ def _cell(figure: Interval | None) -> str:
 def _comparable(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Of a protocol, what must agree for figures to be comparable; the reference by its images, not its name.
 
-    Truncation is 1 of what is no generator's. One of two results may have no distance of images, nor figures
-    by it.
+    Truncation is 1 of what is no generator's. One of two results may have no network for features, no
+    distance of images or no border, nor figures by it.
     """
     samples = protocol["samples"]
     return {
-        "features": protocol["features"],
+        "features": protocol.get("features"),
         "reference": {name: value for name, value in protocol["reference"].items() if name != "source"},
         "samples.count": samples["count"],
         "samples.truncation": samples.get("truncation", 1.0),
         "distance": protocol.get("distance"),
+        "border": protocol.get("border"),
     }
 
 

@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxgan.data import DataError, Source, centre_crop
+from jaxgan.data import DataError, Source, centre_crop, to_uint8
 from jaxgan.sampling import Sampler, sample_key
 
 AT_A_TIME = 256  # images that are looked at, or whose labels are read
+
+Pairs = Callable[..., tuple[jax.Array, jax.Array]]
+Translator = Callable[[Any, Mapping[str, jax.Array], jax.Array], Mapping[str, jax.Array]]
 
 
 class ImageSet(NamedTuple):
@@ -18,7 +22,8 @@ class ImageSet(NamedTuple):
 
     Attributes:
       length: N.
-      inputs: indices int [B], each in [0, N) -> arrays [B,...] of the host, by name, that `pixels` takes.
+      inputs: indices int [B], each in [0, N) -> arrays [B,...] of the host, or dicts of them, by name, that
+        `pixels` takes.
       pixels: (**variables, **inputs) -> images [B,H,W,C], uint8 or uint16; pure.
       variables: arrays that `pixels` takes, the same for all images.
       labels: int32 [N], or None.
@@ -26,10 +31,11 @@ class ImageSet(NamedTuple):
       sampler: that draws them, or None.
       about: what the set is, in words and numbers, for those who read its figures.
       fingerprint: changes with the images; "" where their features are not worth keeping.
+      pairs: as `pixels`, but -> (images, what they should be), of one shape; None where that is not known.
     """
 
     length: int
-    inputs: Callable[[np.ndarray], dict[str, np.ndarray]]
+    inputs: Callable[[np.ndarray], dict[str, Any]]
     pixels: Callable[..., jax.Array]
     variables: Mapping[str, Any]
     labels: np.ndarray | None
@@ -37,6 +43,13 @@ class ImageSet(NamedTuple):
     sampler: Sampler | None
     about: dict[str, Any]
     fingerprint: str = ""
+    pairs: Pairs | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[H,W,C] of every image."""
+        made = jax.eval_shape(self.pixels, **self.variables, **self.inputs(np.arange(1)))
+        return made.shape[1:]
 
     def look(self, indices: np.ndarray) -> np.ndarray:
         """The images at indices [M]: [M,H,W,C]."""
@@ -150,3 +163,103 @@ def of_sampler(
         return given if told is None else given | {"labels": told[indices]}
 
     return ImageSet(count, inputs, sampler.images, variables, told, sampler.classes, sampler, said)
+
+
+def of_translator(
+    network: Translator,
+    variables: Any,
+    source: Source,
+    count: int = 0,
+    *,
+    labelled: bool = True,
+    seed: int = 0,
+    about: Mapping[str, Any] | None = None,
+) -> ImageSet:
+    """Images that a network makes of a source's examples, beside what they should be where that is known.
+
+    Args:
+      network: pure and jitted, compiled once for all variables: (variables, examples [B], keys [B]) ->
+        {"output": images [B,H,W,C] in [-1, 1]}, and "truth", the same, where the task knows it. Examples
+        are as the source has them, whole numbers: "image", and where there are such "input", "mask", "label".
+      variables: arrays that it takes.
+      source: of the examples; where inputs are another domain's, there are as many as that has.
+      count: how many at most, drawn at random; 0 is all.
+      labelled: say the images' labels, where there are some and inputs belong to images.
+      seed: of the part, and with its index of an example's key.
+      about: what else is to be said of the network.
+
+    Raises:
+      ValueError: the network makes no outputs, or truths of another shape.
+    """
+    given = source.others.get("input", source)
+    chosen = np.arange(len(given))
+    if 0 < count < len(given):
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(given))[:count])
+
+    def inputs(indices: np.ndarray) -> dict[str, Any]:
+        index = chosen[indices]
+        others = {name: x.gather(index % len(x))["image"] for name, x in source.others.items()}
+        return {"batch": source.gather(index % len(source)) | others, "index": index.astype(np.int32)}
+
+    pixels, pairs = _translations(network)
+    everything = {"variables": variables, "key": jax.random.key(seed)}
+    made = jax.eval_shape(partial(_made, network), **everything, **inputs(np.arange(1)))
+    if "output" not in made or ("truth" in made and made["truth"].shape != made["output"].shape):
+        shapes = {name: value.shape for name, value in made.items()}
+        raise ValueError(f"A network made {shapes}, expected an output, and a truth of its shape if any.")
+    told = source.classes if labelled and not source.others else ()
+    said = {**(about or {}), "of": given.name, "count": len(chosen), "seed": seed}
+    return ImageSet(
+        len(chosen),
+        inputs,
+        pixels,
+        everything,
+        _labels(source, chosen) if told else None,
+        told,
+        None,
+        said,
+        pairs=pairs if "truth" in made else None,
+    )
+
+
+def _made(
+    network: Translator, *, variables: Any, key: jax.Array, index: jax.Array, batch: Mapping[str, jax.Array]
+) -> Mapping[str, jax.Array]:
+    return network(variables, batch, jax.vmap(jax.random.fold_in, (None, 0))(key, index))
+
+
+@lru_cache(maxsize=8)
+def _translations(network: Translator) -> tuple[Callable[..., jax.Array], Pairs]:
+    """A network's images as a set has them; the same functions each time, for they are compiled."""
+
+    def pixels(**given: Any) -> jax.Array:
+        return to_uint8(_made(network, **given)["output"])
+
+    def pairs(**given: Any) -> tuple[jax.Array, jax.Array]:
+        made = _made(network, **given)
+        return to_uint8(made["output"]), to_uint8(made["truth"])
+
+    return pixels, pairs
+
+
+def of_pairs(source: Source, *, about: Mapping[str, Any]) -> ImageSet:
+    """A source's inputs, of which its images are what they should be.
+
+    Args:
+      source: with "input" and "image" of one shape and dtype.
+      about: what the set is.
+    """
+
+    def inputs(indices: np.ndarray) -> dict[str, Any]:
+        found = source.gather(indices)
+        return {"images": found["input"], "truths": found["image"]}
+
+    return ImageSet(len(source), inputs, _first, {}, None, (), None, dict(about), pairs=_both)
+
+
+def _first(images: jax.Array, truths: jax.Array) -> jax.Array:
+    return images
+
+
+def _both(images: jax.Array, truths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return images, truths
