@@ -61,7 +61,7 @@ def get_config() -> ConfigDict:
     config.data.placement = "auto"  # device, host, or by size
 
     config.task = ConfigDict()
-    # Or one that is given images: super_resolution, restoration, paired, cycle, shared_latent.
+    # Or one that is given images: super_resolution, restoration, paired, cycle, contrastive, shared_latent.
     config.task.name = "synthesis"
     config.task.perceptual = ""  # terms.perceptual: a file of LPIPS's weights
     config.task.scale = 4  # super_resolution: rows and columns made of each
@@ -73,6 +73,8 @@ def get_config() -> ConfigDict:
     config.task.area = (0.25, 0.5)  # restoration: the smallest and the largest hole, as shares of the image
     config.task.known = 0.0  # restoration: of terms.pixel, how much a known pixel counts beside a made one
     config.task.pool = 50  # cycle: fakes of each domain that D is shown again; 0: none
+    config.task.mirror = False  # contrastive: what is made of mirrored images is mirrored (FastCUT)
+    config.task.temperature = 0.07  # contrastive: of the comparison of patches
 
     config.model = ConfigDict()
     config.model.family = "dcgan"  # a name in jaxgan.models.families.FAMILIES
@@ -150,6 +152,11 @@ def get_config() -> ConfigDict:
     config.model.translator.blocks = 9  # residual ones, of G
     config.model.cycle = ConfigDict(dict(generator_halvings=2, discriminator_halvings=3))
     config.model.cycle.blocks = 9
+    config.model.contrastive = ConfigDict(dict(generator_halvings=2, discriminator_halvings=3, scales=1))
+    config.model.contrastive.blocks = 9
+    config.model.contrastive.compared = ()  # G's stages whose patches are compared; (): the paper's
+    config.model.contrastive.patches = 256  # of each stage
+    config.model.contrastive.units = 256  # numbers that stand for a patch
     config.model.unit = ConfigDict(dict(generator_halvings=2, discriminator_halvings=5, scales=1))
     config.model.unit.blocks = 4
     config.model.unit.generator_shared = 1  # of these, the encoders' last and decoders' first ones
@@ -182,6 +189,8 @@ def get_config() -> ConfigDict:
     config.terms.feature_matching = 0.0  # pairs: difference of D's features
     config.terms.cycle = 0.0  # images that went to the other domain and back are as they were
     config.terms.identity = 0.0  # cycle: images of the domain that they go to stay as they are
+    config.terms.nce = 0.0  # contrastive: patches are told by those of the input in their place
+    config.terms.nce_identity = 0.0  # contrastive: the same of images of the domain that is aimed at
     config.terms.reconstruction = 0.0  # shared_latent: encoded and decoded images are as they were
     config.terms.kl = 0.0  # shared_latent: latents are normal
     config.terms.cycle_kl = 0.0  # shared_latent: those of the way back too

@@ -12,6 +12,7 @@ from jaxgan.features.perceptual import lpips
 from jaxgan.models.families import FAMILIES
 from jaxgan.tasks import (
     Task,
+    contrastive,
     cycle,
     paired,
     restoration,
@@ -125,6 +126,13 @@ def _cycle(config: Config, terms: Collection[str], transform: Transform) -> Task
     return cycle.make_task(terms=terms, pool=config.task.pool, transform=transform)
 
 
+def _contrastive(config: Config, terms: Collection[str], transform: Transform) -> Task:
+    fields = config.task
+    return contrastive.make_task(
+        terms=terms, mirror=fields.mirror, temperature=fields.temperature, transform=transform
+    )
+
+
 def _shared_latent(config: Config, terms: Collection[str], transform: Transform) -> Task:
     return shared_latent.make_task(terms=terms, transform=transform)
 
@@ -153,5 +161,6 @@ APPLICATIONS: Mapping[str, Application] = {
     "restoration": Application(_restoration, beside=lambda shapes: 1),  # the mask
     "paired": Application(_paired, beside=_input_channels),
     "cycle": Application(_cycle, paired=False),
+    "contrastive": Application(_contrastive, paired=False),
     "shared_latent": Application(_shared_latent, paired=False),
 }

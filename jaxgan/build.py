@@ -63,7 +63,7 @@ def make_evaluator(config: Config, source: data.Source, *, progress: bool = Fals
         return Evaluator(
             asked._replace(metrics=tuple(asked.metrics)),
             source,
-            crop=tuple(config.data.random_crop) or None,
+            crop=configs.crop_of(config),
             labelled=config.model.conditional,
             progress=progress,
         )

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from jaxgan import build, data, observation, pictures, training
 from jaxgan.checkpoints import CheckpointError, Checkpoints
+from jaxgan.config import crop_of
 from jaxgan.data.matched import match_files
 from jaxgan.evaluation import results
 from jaxgan.evaluation.evaluator import EvaluationError, Evaluator, Request
@@ -55,7 +56,7 @@ def evaluate_run(
     evaluator = Evaluator(
         request,
         reference or _trained_on(run, split, progress=progress),
-        crop=tuple(run.config.data.random_crop) or None,
+        crop=crop_of(run.config),
         labelled=run.config.model.conditional,
         border=border,
         progress=progress,
@@ -74,7 +75,7 @@ def evaluate_run(
 def _trained_on(run: training.Run, split: str, *, progress: bool) -> data.Source:
     """A run's real images, or another split of them."""
     config = ConfigDict(run.config.to_dict())
-    config.data.split = split or config.data.split
+    config.data.split = split or config.evaluate.split or config.data.split
     source = build.open_source(config, progress=progress)
     same_split = config.data.split == run.config.data.split
     if same_split and source.fingerprint != run.record["stream"]["source"]:

@@ -89,6 +89,14 @@ def _refuse(wrong: Sequence[str]) -> None:
         raise ConfigError("The config cannot be run:\n" + "\n".join(f"  {line}" for line in wrong))
 
 
+def crop_of(config: Config) -> tuple[int, int] | None:
+    """Of whose size the real images' middles are that samples are compared with; None: all of them.
+
+    Networks that are given images are given whole ones in use.
+    """
+    return tuple(config.data.random_crop) or None if config.task.name == "synthesis" else None
+
+
 def shown_shapes(config: Config, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, int, int]]:
     """What the players are shown of an example's images [H,W,C], by name: all, or random parts."""
     height, width = tuple(config.data.random_crop) or shapes["image"][:2]

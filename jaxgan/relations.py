@@ -24,7 +24,7 @@ NORMS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("srresnet", "discriminator"): srresnet.NORMS,
     ("rrdb", "discriminator"): srresnet.NORMS,
     ("repair", "discriminator"): repair.NORMS,
-    **{(name, player): ANY for name in ("unet", "translator", "cycle") for player in PLAYERS},
+    **{(name, player): ANY for name in ("unet", "translator", "cycle", "contrastive") for player in PLAYERS},
 }
 BATCH_NORMALISED = ("dcgan", "resnet", "coupled")  # families whose generators mix a batch's examples
 

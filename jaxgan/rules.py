@@ -12,7 +12,7 @@ from jaxgan.losses import LOSSES
 from jaxgan.models import repair, srresnet, stylegan2
 from jaxgan.models.families import FAMILIES
 from jaxgan.penalties import PENALTIES
-from jaxgan.tasks import cycle, paired, restoration, shared_latent, super_resolution, synthesis
+from jaxgan.tasks import contrastive, cycle, paired, restoration, shared_latent, super_resolution, synthesis
 
 
 class Rule(NamedTuple):
@@ -82,11 +82,15 @@ TASKS = {
     "restoration": restoration.TERMS,
     "paired": paired.TERMS,
     "cycle": cycle.TERMS,
+    "contrastive": contrastive.TERMS,
     "shared_latent": shared_latent.TERMS,
 }
 TERMS = tuple(dict.fromkeys(name for names in TASKS.values() for name in names))
-NEEDS = {name: "" for name in TASKS} | {"paired": "input", "cycle": "other", "shared_latent": "other"}
-PATCHED = ("unet", "translator", "cycle", "unit")  # families with patch discriminators
+NEEDS = {name: "" for name in TASKS} | {
+    "paired": "input",
+    **{name: "other" for name in ("cycle", "contrastive", "shared_latent")},
+}
+PATCHED = ("unet", "translator", "cycle", "contrastive", "unit")  # families with patch discriminators
 # Families whose grids are doubled from the smallest one to the image's.
 GRIDS = ("dcgan", "resnet", "stylegan2", "r3gan", "recurrent", "coupled")
 
@@ -157,6 +161,8 @@ RULES: dict[str, Rule] = {
     ),
     "task.known": number(0.0),
     "task.pool": integer(0),
+    "task.mirror": TRUTH,
+    "task.temperature": number(0.0, above=True),
     "model.family": one_of(*FAMILIES),
     "model.conditional": TRUTH,
     "model.latent_size": integer(1),
@@ -217,11 +223,17 @@ RULES: dict[str, Rule] = {
     "model.unet.depth": integer(0),
     "model.unet.dropout": number(0.0, 0.999999),
     "model.translator.blocks": integer(0),
+    "model.contrastive.blocks": integer(0),
+    "model.contrastive.compared": Rule(
+        tuple, lambda value: all(type(v) is int and v >= 0 for v in value), "a tuple of integers >= 0"
+    ),
+    "model.contrastive.patches": integer(2),
+    "model.contrastive.units": integer(1),
     "model.unit.blocks": integer(0),
     "model.unit.generator_shared": integer(0),
     "model.unit.discriminator_shared": integer(0),
     "model.cycle.blocks": integer(0),
-    **{f"model.{family}.generator_halvings": integer(0) for family in ("translator", "cycle", "unit")},
+    **{f"model.{family}.generator_halvings": integer(0) for family in PATCHED if family != "unet"},
     **{f"model.{family}.discriminator_halvings": integer(0) for family in PATCHED},
     **{f"model.{family}.scales": integer(1) for family in PATCHED if family != "cycle"},
     "loss": one_of(*LOSSES),

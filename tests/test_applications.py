@@ -38,10 +38,24 @@ TASKS = {
         "task.pool": 3,
         "terms.identity": 0.5,
     },
+    "contrastive": {
+        "task.name": "contrastive",
+        "model.contrastive.blocks": 1,
+        "model.contrastive.discriminator_halvings": 1,
+        "model.contrastive.patches": 4,
+        "model.contrastive.units": 4,
+        "terms.nce_identity": 1.0,
+    },
     "unit": {"task.name": "shared_latent", "model.unit.blocks": 1, "model.unit.discriminator_halvings": 2},
 }
 VARIED = ("srresnet", "cycle", "unit")  # one judge, images that are remembered, noise and several judges
-FIRST = {"super_resolution": "pixel", "restoration": "pixel", "paired": "pixel", "cycle": "cycle"}
+FIRST = {
+    "super_resolution": "pixel",
+    "restoration": "pixel",
+    "paired": "pixel",
+    "cycle": "cycle",
+    "contrastive": "nce",
+}
 
 
 def tiny(family, **changes):
@@ -96,7 +110,8 @@ def test_a_task_trains_and_is_shown(family, trained):
     assert "loss/d" not in lines[2] and np.isfinite(lines[4]["loss/d"])  # the first phase is without D
     assert np.isfinite(lines[4]["distance/sliced_wasserstein"])
     paired = run.config.task.name in ("super_resolution", "restoration", "paired")
-    assert ("distance/psnr" in lines[4]) == paired != ("distance/returned" in lines[4])
+    assert ("distance/psnr" in lines[4]) == paired
+    assert ("distance/returned" in lines[4]) == (run.config.task.name in ("cycle", "shared_latent"))
     assert (workdir / "samples" / "step_000000004.png").exists()
     opened = training.open_run(workdir)
     chex.assert_trees_all_equal(opened.state, run.state)
@@ -148,7 +163,8 @@ def test_an_exported_generator_of_a_task_is_the_runs(family, trained, tmp_path):
     ("family", "command"),
     [
         ("srresnet", "upscale"), ("rrdb", "upscale"), ("repair", "restore"), ("unet", "translate"),
-        ("translator", "translate"), ("cycle", "translate"), ("unit", "translate"),
+        ("translator", "translate"), ("cycle", "translate"), ("contrastive", "translate"),
+        ("contrastive", "translate"), ("unit", "translate"),
     ],
 )  # fmt: skip
 def test_files_of_any_size_go_through_a_command(family, command, trained, tmp_path, capsys):

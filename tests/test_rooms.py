@@ -41,7 +41,7 @@ ROOMS = {
     "checkpoints": {"manifests", "snapshots"},
     "pictures": {"files"},
     "report": {"files", "pictures"},
-    "evaluation": {"data", "features", "files", "metrics", "sampling"},
+    "evaluation": {"data", "features", "files", "metrics", "sampling", "translating"},
     "galleries": {"data", "metrics", "pictures", "sampling", "translating"},
     "observation": {"evaluation", "pictures", "report", "state"},
     "features": {"data", "files", "interop", "models"},
@@ -71,7 +71,7 @@ ROOMS = {
     },
     "exports": {"alternation", "interop", "state", "tasks", "training"},
     "comparisons": {
-        "build", "checkpoints", "data", "evaluation", "observation", "pictures", "training",
+        "build", "checkpoints", "config", "data", "evaluation", "observation", "pictures", "training",
     },
     "editing": {"data", "masks", "pictures", "tiling", "training"},
     "cli": {

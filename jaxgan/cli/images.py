@@ -50,7 +50,7 @@ def _parser(
 
 def run_translate(given: argparse.Namespace) -> int:
     """Translates images."""
-    run = _open(given, ("paired", "cycle", "shared_latent"))
+    run = _open(given, ("paired", "cycle", "contrastive", "shared_latent"))
     return _write(given, partial(editing.edit, run, seed=given.seed))
 
 

@@ -15,11 +15,12 @@ from jaxgan.evaluation.collecting import Features, collect
 from jaxgan.evaluation.figures import FIGURES, SETTINGS, Comparison
 from jaxgan.evaluation.pairs import OF_LUMA, compare_pairs
 from jaxgan.evaluation.results import Result
-from jaxgan.evaluation.sets import ImageSet, Translator, of_sampler, of_source, of_translator
+from jaxgan.evaluation.sets import ImageSet, Network, of_sampler, of_source, of_translator
 from jaxgan.features.choosing import choose
 from jaxgan.features.perceptual import lpips
 from jaxgan.metrics import Interval, check_features
 from jaxgan.sampling import Sampler
+from jaxgan.translating import Translator
 
 # What figures may need, in words.
 NEEDS = {
@@ -128,8 +129,16 @@ class Evaluator:
                     self._check_classes(network.classes, of="network")
             self._look((*(crop or source.image_shape[:2]), source.image_shape[2]))
 
-    def samples(self, sampler: Sampler, *, about: Mapping[str, Any], truncation: float = 1.0) -> ImageSet:
-        """The images of a sampler that are measured; an EvaluationError where it does not fit."""
+    def samples(
+        self, sampler: Sampler | Translator, *, about: Mapping[str, Any], truncation: float = 1.0
+    ) -> ImageSet:
+        """The images that are measured: those of a sampler, or what is made of the reference's examples.
+
+        Raises:
+          EvaluationError: it does not fit.
+        """
+        if isinstance(sampler, Translator):
+            return self._translations(sampler.shown, sampler.variables, about=about)
         self._check_classes(sampler.classes)
         with refusing():
             return of_sampler(
@@ -141,7 +150,7 @@ class Evaluator:
                 about=about,
             )
 
-    def translations(self, network: Translator, variables: Any, *, about: Mapping[str, Any]) -> ImageSet:
+    def _translations(self, network: Network, variables: Any, *, about: Mapping[str, Any]) -> ImageSet:
         """What a network makes of the reference's source; see `of_translator`."""
         with refusing():
             return of_translator(

@@ -14,7 +14,7 @@ from jaxgan.sampling import Sampler, sample_key
 AT_A_TIME = 256  # images that are looked at, or whose labels are read
 
 Pairs = Callable[..., tuple[jax.Array, jax.Array]]
-Translator = Callable[[Any, Mapping[str, jax.Array], jax.Array], Mapping[str, jax.Array]]
+Network = Callable[[Any, Mapping[str, jax.Array], jax.Array], Mapping[str, jax.Array]]
 
 
 class ImageSet(NamedTuple):
@@ -166,7 +166,7 @@ def of_sampler(
 
 
 def of_translator(
-    network: Translator,
+    network: Network,
     variables: Any,
     source: Source,
     count: int = 0,
@@ -223,13 +223,13 @@ def of_translator(
 
 
 def _made(
-    network: Translator, *, variables: Any, key: jax.Array, index: jax.Array, batch: Mapping[str, jax.Array]
+    network: Network, *, variables: Any, key: jax.Array, index: jax.Array, batch: Mapping[str, jax.Array]
 ) -> Mapping[str, jax.Array]:
     return network(variables, batch, jax.vmap(jax.random.fold_in, (None, 0))(key, index))
 
 
 @lru_cache(maxsize=8)
-def _translations(network: Translator) -> tuple[Callable[..., jax.Array], Pairs]:
+def _translations(network: Network) -> tuple[Callable[..., jax.Array], Pairs]:
     """A network's images as a set has them; the same functions each time, for they are compiled."""
 
     def pixels(**given: Any) -> jax.Array:

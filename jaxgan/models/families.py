@@ -6,6 +6,7 @@ from typing import NamedTuple
 from flax import linen as nn
 
 from jaxgan.models import (
+    contrastive,
     coupled,
     cycle,
     dcgan,
@@ -53,5 +54,6 @@ FAMILIES: Mapping[str, Family] = {
     "unet": Family(unet.Generator, patch.Discriminator, ("paired",)),
     "translator": Family(translator.Generator, patch.Discriminator, ("paired",)),
     "cycle": Family(cycle.Generator, cycle.Discriminator, ("cycle",)),
+    "contrastive": Family(contrastive.Generator, patch.Discriminator, ("contrastive",)),
     "unit": Family(unit.Generator, unit.Discriminator, ("shared_latent",)),
 }
