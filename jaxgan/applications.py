@@ -1,13 +1,13 @@
 """The tasks by the names that configs have for them, each built of a config's fields."""
 
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 
 from jaxgan import data, degradations, masks
-from jaxgan.config import Config
+from jaxgan.config import Config, ConfigError
 from jaxgan.features.perceptual import lpips
 from jaxgan.models.families import FAMILIES
 from jaxgan.tasks import (
@@ -57,11 +57,27 @@ def make_task(config: Config, terms: Collection[str], *, still: bool = False) ->
       still: images are neither cropped nor flipped, for those who look at them.
 
     Raises:
-      OSError, ValueError: a file of weights that cannot be read.
+      ConfigError: fields of the task that cannot be.
     """
     application = APPLICATIONS[config.task.name]
     moved = to_floats if still else make_transform(config, paired=application.paired)
-    return application.make(config, terms, moved)
+    try:
+        return application.make(config, terms, moved)
+    except ValueError as error:
+        raise ConfigError(f"The task cannot be built (config.task): {error}") from error
+
+
+def check_weights(config: Config) -> None:
+    """Reads the weights of `terms.perceptual`, which only training needs.
+
+    Raises:
+      ConfigError: they cannot be read.
+    """
+    try:
+        if config.task.perceptual:
+            _distance(config.task.perceptual)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"task.perceptual is {config.task.perceptual!r}: {error}") from error
 
 
 def make_transform(config: Config, *, paired: bool) -> Transform:
@@ -138,17 +154,20 @@ def _shared_latent(config: Config, terms: Collection[str], transform: Transform)
 
 
 def _perceptual(config: Config, terms: Collection[str]) -> Callable[[Any, Any], jax.Array] | None:
-    """The distance of `terms.perceptual`, by the weights that the config names."""
+    """The distance of `terms.perceptual`, by weights that are read when they are needed."""
     if "perceptual" not in terms:
         return None
-    distance = lpips(config.task.perceptual)
 
     def apply(first: jax.Array, second: jax.Array) -> jax.Array:
+        distance = _distance(config.task.perceptual)
         # Behind the barrier they are no constants, by which XLA's CPU backend may convolve wrongly.
         variables = jax.lax.optimization_barrier(distance.variables)
         return distance.apply(variables, first, second)
 
     return apply
+
+
+_distance = cache(lpips)
 
 
 def _input_channels(shapes: Shapes) -> int:

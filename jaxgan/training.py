@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxgan import alternation, build, data, galleries, parallel, records, report, steps
 from jaxgan import config as configs
-from jaxgan.applications import make_task
+from jaxgan.applications import check_weights, make_task
 from jaxgan.checkpoints import Checkpoints, Restored
 from jaxgan.config import Config
 from jaxgan.evaluation.evaluator import Evaluator
@@ -83,6 +83,7 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
       BackendError: there are no devices.
     """
     configs.check(config)
+    check_weights(config)
     if source is None:
         source = build.open_source(config, progress=True)
     configs.check_source(config, source)
