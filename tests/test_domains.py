@@ -224,6 +224,7 @@ def test_mixtures_of_pairs_keep_their_inputs(tmp_path):
     np.testing.assert_array_equal(made["input"][:2], parts[0].arrays["input"][[0, 1]])
     np.testing.assert_array_equal(made["input"][3:], parts[1].arrays["input"])
     assert mixture.shapes == {"input": (2, 2, 1), "domain": ()}
+    assert mixture.shapes_of_all == {"image": mixture.image_shape, "input": (2, 2, 1)}  # of images alone
 
 
 # Arrays of a file

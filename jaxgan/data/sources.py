@@ -56,8 +56,9 @@ class Source:
     @property
     def shapes_of_all(self) -> dict[str, tuple[int, ...]]:
         """Shapes of all images that a batch has of an example, by their names there."""
+        beside = {name: shape for name, shape in self.shapes.items() if shape}  # "domain" is a number
         others = {name: other.image_shape for name, other in self.others.items()}
-        return {"image": self.image_shape, **self.shapes, **others}
+        return {"image": self.image_shape, **beside, **others}
 
     def __len__(self) -> int:
         return self.length
