@@ -22,15 +22,13 @@ from jaxgan.interop import sequential
 from jaxgan.interop.files import read_safetensors, write
 from jaxgan.interop.pickles import WeightsError
 from jaxgan.interop.tables import SHOWN, template
-from jaxgan.models import classifier, srresnet
+from jaxgan.models import classifier
 from jaxgan.models.families import FAMILIES
 
 KEY = "jaxgan"  # of the card in the metadata
 LONGEST = 1 << 20  # characters of a card
 NETWORKS: Mapping[str, Any] = {
     "classifier": classifier.Classifier,
-    "srresnet generator": srresnet.Generator,
-    "srresnet discriminator": srresnet.Discriminator,
     "sequential generator": sequential.Generator,
     **{f"{name} generator": family.generator for name, family in FAMILIES.items()},
     **{f"{name} discriminator": family.discriminator for name, family in FAMILIES.items()},
