@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from jaxgan import data, pictures, report, training
-from jaxgan.models.families import FAMILIES
+from jaxgan.models.families import of_task
 
 COLUMNS, PAIRS = 10, 50
 # What differs from `configs/base.py`, by the config's fields.
@@ -137,7 +137,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("runs", type=Path)
     parser.add_argument("sources", nargs="*", default=["tfds:digits"])
-    parser.add_argument("--families", nargs="*", default=list(FAMILIES), choices=list(FAMILIES))
+    names = [*of_task("synthesis")]
+    parser.add_argument("--families", nargs="*", default=names, choices=names)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--pictures", type=Path, default=Path("."))

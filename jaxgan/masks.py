@@ -66,7 +66,7 @@ def check_masks(masks: Any, images: Any) -> None:
             f"Masks are {list(masks.shape)} for images {list(images.shape)}; expected "
             f"{[*images.shape[:-1], 1]}: one of the same size for each image."
         )
-    others = masks[(masks != 0) & (masks != 1)]
+    others = jnp.unique(masks[(masks != 0) & (masks != 1)])
     if others.size:
         raise ValueError(
             f"Masks hold {others[:3].tolist()}; expected 0 where pixels are known and 1 in the hole. "

@@ -7,7 +7,7 @@ from jaxgan.alternation import PLAYERS, PlayerName
 from jaxgan.evaluation.figures import names_of
 from jaxgan.losses import LOSSES
 from jaxgan.models import coupled, dcgan, repair, resnet, srresnet
-from jaxgan.models.families import FAMILIES
+from jaxgan.models.families import of_task
 from jaxgan.penalties import PENALTIES
 from jaxgan.rules import FIGURE_NAMES, SCHEDULED, TASKS, TERMS, number
 from jaxgan.schedules import Piece, make_schedule
@@ -88,7 +88,7 @@ def _run_relations(flat: Mapping[str, Any]) -> Relations:
 def _task_relations(flat: Mapping[str, Any]) -> Relations:
     """Of the task with its networks, its further losses and its first phase."""
     task, family, terms = flat["task.name"], flat["model.family"], TASKS[flat["task.name"]]
-    able = [name for name, known in FAMILIES.items() if task in known.tasks]
+    able = of_task(task)
     strange = [name for name in TERMS if name not in terms and moving(flat, f"terms.{name}")]
     steps, term = flat["pretrain.steps"], flat["pretrain.term"]
     weights = moving(flat, "terms.perceptual") or term == "perceptual"

@@ -16,7 +16,7 @@ from jaxgan import config as configs
 from jaxgan.alternation import PLAYERS, Phase, PlayerName
 from jaxgan.config import Config, ConfigError
 from jaxgan.losses import LOSSES
-from jaxgan.models.families import FAMILIES
+from jaxgan.models.families import of_task
 from jaxgan.tasks import synthesis
 
 ImageShape = tuple[int, int, int]
@@ -85,9 +85,7 @@ def of_config(config: Config, shape: ImageShape, classes: int, batch_size: int) 
 def of_families(shape: ImageShape, classes: int, batch_size: int) -> str:
     """A table of every family with its modules' own widths and depths, without penalties."""
     found, wrong = dict[str, Costs](), list[str]()
-    for name, family in FAMILIES.items():
-        if "synthesis" not in family.tasks:
-            continue
+    for name, family in of_task("synthesis").items():
         fields = {"image_shape": shape, "num_classes": classes}
         generator, discriminator = (
             module(**{field: fields[field] for field in fields if field in module.__dataclass_fields__})

@@ -86,10 +86,9 @@ def test_networks_of_every_kind_are_told_in_json_and_built_again(network, inputs
 def test_every_family_can_be_told(name):
     family = FAMILIES[name]
     for player in (family.generator, family.discriminator):
-        shape = {"image_shape": (8, 12, 2)} if "image_shape" in player.__dataclass_fields__ else {}
-        network = player(
-            **shape, num_classes=3, **({"dtype": jnp.bfloat16} if "dtype" in dir(player) else {})
-        )
+        fields = {"image_shape": (8, 12, 2), "input_shape": (8, 12, 1), "num_classes": 3}
+        fields |= {"dtype": jnp.bfloat16}
+        network = player(**{name: fields[name] for name in fields if name in player.__dataclass_fields__})
         assert cards.build(json.loads(json.dumps(cards.architecture(network)))) == network
 
 

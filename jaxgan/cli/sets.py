@@ -8,7 +8,7 @@ from jaxgan import data, pictures
 from jaxgan.data import inspection
 from jaxgan.data.opening import KNOWN, Options, open_with
 from jaxgan.models import layers
-from jaxgan.models.families import FAMILIES
+from jaxgan.models.families import of_task
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -70,7 +70,7 @@ def networks(image_shape: tuple[int, int, int]) -> list[str]:
     """Which families can make such images."""
     height, width, _ = image_shape
     patches = [size for size in (2, 4, 8, 16) if height % size == 0 and width % size == 0]
-    doubling = [name for name in FAMILIES if name not in ("mlp", "vit")]
+    doubling = [name for name in of_task("synthesis") if name not in ("mlp", "vit")]
     doublings = {smallest: layers.doublings(image_shape, smallest) for smallest in (4, 2)}
     fitting = [(smallest, count) for smallest, count in doublings.items() if count]
     if fitting:

@@ -34,7 +34,8 @@ NETWORKS: Mapping[str, Any] = {
     **{f"{name} discriminator": family.discriminator for name, family in FAMILIES.items()},
 }
 NAMES = {kind: name for names in (NETWORKS, sequential.KINDS) for name, kind in names.items()}
-LAYERS = ("depth", "blocks", "mapping_depth", "steps", "plain")  # attributes that say how many layers
+# Attributes that say how many layers.
+LAYERS = ("depth", "blocks", "mapping_depth", "steps", "plain", "dense", "halvings", "stages", "scales")
 # What a network that cannot be may raise when it is built from a card of whoever.
 DAMAGED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 OWN = ("parent", "name", "axis_name", "remat")  # of every Linen module, and of how one is trained

@@ -57,3 +57,8 @@ FAMILIES: Mapping[str, Family] = {
     "contrastive": Family(contrastive.Generator, patch.Discriminator, ("contrastive",)),
     "unit": Family(unit.Generator, unit.Discriminator, ("shared_latent",)),
 }
+
+
+def of_task(task: str) -> dict[str, Family]:
+    """The families whose networks are for a task."""
+    return {name: family for name, family in FAMILIES.items() if task in family.tasks}
