@@ -16,6 +16,7 @@ from jaxgan.evaluation.evaluator import EvaluationError, Evaluator, Request
 from jaxgan.evaluation.figures import FIGURES
 from jaxgan.evaluation.pairs import MEASURES, compare_pairs
 from jaxgan.evaluation.sets import of_pairs, of_source, of_translator
+from jaxgan.translating import Translator
 
 pytestmark = pytest.mark.usefixtures("user_cache")
 
@@ -107,9 +108,10 @@ def test_a_network_is_compiled_once_for_all_variables():
 def test_sets_of_outputs_are_compared_as_others_are(chosen):
     request = Request(("fid", "psnr", "lpips", "swd"), lpips="given")
     measure = Evaluator(request, paired())
-    found = measure.measure(measure.translations(translate, LIGHT, about={"step": 3}))
+    found = measure.measure(measure.samples(Translator(translate, None, LIGHT), about={"step": 3}))
     values = expected(
-        measure.translations(translate, LIGHT, about={}).look(np.arange(COUNT)), paired().arrays["image"]
+        measure.samples(Translator(translate, None, LIGHT), about={}).look(np.arange(COUNT)),
+        paired().arrays["image"],
     )
     assert {*found.figures} == {"fid", "psnr", "lpips", "sliced_wasserstein"}
     for name in ("psnr", "lpips"):
@@ -117,7 +119,7 @@ def test_sets_of_outputs_are_compared_as_others_are(chosen):
         assert value == pytest.approx(float(np.mean(values[name])), rel=1e-4) and low < value < high
     assert found.protocol["samples"] == {"step": 3, "of": "arrays", "count": COUNT, "seed": 0}
     assert "border" not in found.protocol
-    darker = measure.translations(translate, {"light": jnp.float32(-0.5)}, about={})
+    darker = measure.samples(Translator(translate, None, {"light": jnp.float32(-0.5)}), about={})
     worse = measure.measure(darker).figures
     assert (
         worse["psnr"].value < found.figures["psnr"].value and worse["fid"].value > found.figures["fid"].value
