@@ -33,7 +33,7 @@ def noisy(images, keys):
 
 def test_a_hole_is_grey_and_the_rest_is_known_bit_for_bit(digits):
     task = make_task(draw_masks=draw_masks)
-    (images, where), real, _ = task.prepare({"image": digits}, KEYS)
+    (images, where), real = task.prepare({"image": digits}, KEYS)
     np.testing.assert_allclose(real, digits / 127.5 - 1, atol=1e-6)
     np.testing.assert_array_equal(images, np.where(where > 0, 0, real))
     assert 0.25 <= where.mean() <= 0.5 and len(np.unique(where, axis=0)) == 4
@@ -45,7 +45,7 @@ def test_a_hole_is_grey_and_the_rest_is_known_bit_for_bit(digits):
 
 def test_noise_is_everywhere_and_comes_from_the_examples_key(digits):
     task = make_task(damage=noisy)
-    (images, where), real, _ = task.prepare({"image": digits}, KEYS)
+    (images, where), real = task.prepare({"image": digits}, KEYS)
     np.testing.assert_array_equal(where, np.ones((4, 9, 10, 1)))
     assert 0.07 < np.std(images - real) < 0.13
     part = task.prepare({"image": digits[2:]}, KEYS[2:])
@@ -54,7 +54,7 @@ def test_noise_is_everywhere_and_comes_from_the_examples_key(digits):
 
 def test_masks_and_inputs_of_the_source_come_first(digits):
     batch = {"image": digits, "mask": (255 * HOLES).astype(np.uint8), "input": 255 - digits}
-    (images, where), real, _ = make_task(draw_masks=draw_masks, damage=noisy).prepare(batch, KEYS)
+    (images, where), real = make_task(draw_masks=draw_masks, damage=noisy).prepare(batch, KEYS)
     np.testing.assert_array_equal(where, HOLES)
     np.testing.assert_allclose(images, np.where(HOLES > 0, -real, real), atol=1e-6)
 
