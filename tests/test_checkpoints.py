@@ -459,7 +459,7 @@ def test_a_killed_run_resumes_from_a_whole_step(tmp_path):
     for _ in range(4):
         with run_worker("endless", tmp_path, stderr=subprocess.DEVNULL) as process:
             begun = [int(process.stdout.readline())]
-            time.sleep(rng.uniform(0.05, 0.5))
+            time.sleep(rng.uniform(0.3, 0.8))
             process.send_signal(signal.SIGKILL)
             begun += map(int, process.stdout.read().split())
         restored = Checkpoints(tmp_path).restore(filled(0))
