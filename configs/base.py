@@ -47,7 +47,7 @@ def get_config() -> ConfigDict:
     config.data.split = "train"  # train, test, train[:80%]
     config.data.data_dir = ""  # where TFDS keeps its sets, and converted files go; empty: its default
     config.data.size = ()  # (height, width) that images are brought to; empty: all have one size
-    config.data.fit = "crop"  # other aspects: crop (at the middle), pad, or stretch
+    config.data.fit = "crop"  # other aspects: crop (at the middle), pad, stretch; or tiles: cut into many
     config.data.filter = "lanczos"  # of resizing, antialiased: lanczos, bicubic, bilinear, box; or nearest
     config.data.channels = 0  # 1 grey, 2 with alpha, 3 colour, 4 with alpha; 0: as many as needed
     config.data.background = ()  # (red, green, blue) under transparent images; empty: keep alpha
