@@ -61,7 +61,8 @@ def get_config() -> ConfigDict:
     config.data.placement = "auto"  # device, host, or by size
 
     config.task = ConfigDict()
-    # Or one that is given images: super_resolution, restoration, paired, cycle, contrastive, shared_latent.
+    # Or one that is given images: super_resolution, restoration, paired, cycle, contrastive, shared_latent,
+    # styles.
     config.task.name = "synthesis"
     config.task.perceptual = ""  # terms.perceptual: a file of LPIPS's weights
     config.task.scale = 4  # super_resolution: rows and columns made of each
@@ -161,6 +162,13 @@ def get_config() -> ConfigDict:
     config.model.unit.blocks = 4
     config.model.unit.generator_shared = 1  # of these, the encoders' last and decoders' first ones
     config.model.unit.discriminator_shared = 0  # of D's last stages
+    config.model.starganv2 = ConfigDict()
+    config.model.starganv2.widest = 512  # channels double from width up to so many
+    config.model.starganv2.bottleneck = 16  # pixels a side of the translator's smallest grid, at least
+    config.model.starganv2.plain = 2  # blocks there before the style comes in, and as many from then on
+    config.model.starganv2.style_size = 64
+    config.model.starganv2.mapping_units = 512  # of the network that makes styles of latents
+    config.model.starganv2.mapping_rate = 0.01  # its learning rate, as a share of the others'
 
     config.loss = "non_saturating"  # a name in jaxgan.losses.LOSSES
     config.adversarial = 1.0  # weight of this loss in G's objective, beside terms
@@ -194,6 +202,8 @@ def get_config() -> ConfigDict:
     config.terms.reconstruction = 0.0  # shared_latent: encoded and decoded images are as they were
     config.terms.kl = 0.0  # shared_latent: latents are normal
     config.terms.cycle_kl = 0.0  # shared_latent: those of the way back too
+    config.terms.style = 0.0  # styles: the style that led is read off the image again
+    config.terms.style_diversity = 0.0  # styles: images of two styles differ
     config.pretrain = ConfigDict()  # the run's first phase: G learns from one term alone
     config.pretrain.steps = 0  # training steps of it, of all of config.steps
     config.pretrain.term = ""  # such as pixel

@@ -17,6 +17,7 @@ from jaxgan.tasks import (
     paired,
     restoration,
     shared_latent,
+    styles,
     super_resolution,
     synthesis,
     to_floats,
@@ -153,6 +154,10 @@ def _shared_latent(config: Config, terms: Collection[str], transform: Transform)
     return shared_latent.make_task(terms=terms, transform=transform)
 
 
+def _styles(config: Config, terms: Collection[str], transform: Transform) -> Task:
+    return styles.make_task(config.model.latent_size, terms=terms, transform=transform)
+
+
 def _perceptual(config: Config, terms: Collection[str]) -> Callable[[Any, Any], jax.Array] | None:
     """The distance of `terms.perceptual`, by weights that are read when they are needed."""
     if "perceptual" not in terms:
@@ -182,4 +187,5 @@ APPLICATIONS: Mapping[str, Application] = {
     "cycle": Application(_cycle, paired=False),
     "contrastive": Application(_contrastive, paired=False),
     "shared_latent": Application(_shared_latent, paired=False),
+    "styles": Application(_styles, paired=False),
 }

@@ -18,7 +18,7 @@ from jaxgan.losses import LOSSES, Loss, make_logistic
 from jaxgan.models.families import FAMILIES, Family
 from jaxgan.penalties import PENALTIES, Penalty, make_consistency
 from jaxgan.relations import moving, pieces_of
-from jaxgan.rules import TERMS
+from jaxgan.rules import NEEDS, TERMS
 from jaxgan.schedules import Value, make_schedule, scheduled, value_at
 from jaxgan.tasks import synthesis
 
@@ -46,7 +46,13 @@ def open_source(config: Config, *, split: str = "", progress: bool = False) -> d
         prepare=fields.prepare,
         progress=progress,
     )
-    return data.by_domain(source) if fields.labels == "domains" else source
+    return complete(config, data.by_domain(source) if fields.labels == "domains" else source)
+
+
+def complete(config: Config, source: data.Source) -> data.Source:
+    """A source with what the task needs beside its images, where it has that in itself."""
+    alone = NEEDS[config.task.name] == "classes" and not source.others
+    return data.against_itself(source) if alone else source
 
 
 def make_evaluator(config: Config, source: data.Source, *, progress: bool = False) -> Evaluator | None:

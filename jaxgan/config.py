@@ -154,12 +154,18 @@ def check_source(config: Config, source: data.Source) -> None:
 def _lacking(config: Config, source: data.Source) -> list[str]:
     """What the task needs of examples that the source does not have."""
     needs = NEEDS[config.task.name]
-    there = {"input": "input" in source.shapes, "other": "input" in source.others, "": True}
+    there = {
+        "": True,
+        "input": "input" in source.shapes,
+        "other": "input" in source.others,
+        "classes": len(source.classes) > 1,
+    }
     if there[needs]:
         return []
     wanted = {
         "input": "examples with inputs: open them as pairs:INPUTS,IMAGES or sides:PICTURES",
         "other": "images of another domain: open both as unpaired:SOURCE,SOURCE",
+        "classes": "images of two or more classes, or of a mixture, as data.labels='domains'",
     }
     return [f"task.name is {config.task.name!r}, which needs {wanted[needs]}; {source.name} has none."]
 

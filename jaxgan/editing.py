@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from jaxgan import pictures, tiling
+from jaxgan.config import shown_shapes
 from jaxgan.data import DataError, to_float
 from jaxgan.data.decoding import SUFFIXES, decode
-from jaxgan.data.fitting import to_channels
+from jaxgan.data.fitting import Layout, fit, to_channels
 from jaxgan.data.listing import MAX_BYTES, list_files
 from jaxgan.masks import check_masks
 from jaxgan.training import Run, open_run
@@ -75,6 +76,8 @@ def edit(
     pixels: np.ndarray,
     *,
     mask: np.ndarray | None = None,
+    domain: str = "",
+    reference: np.ndarray | None = None,
     seed: int = 0,
     tiles: tiling.Tiling = tiling.DEFAULT,
 ) -> np.ndarray:
@@ -84,6 +87,8 @@ def edit(
       run: of a task that is given images.
       pixels: uint8 or uint16 [H,W,C], of any size; brought to the channels that the generator was trained on.
       mask: [H,W,1] of 0 and another number, this where an image is to be repaired; of that task alone.
+      domain: the name of that which the image is to be of; of a run of styles alone.
+      reference: an image of this domain, as pixels are, that has the style to give; None: a style is drawn.
       seed: of what is random in it.
       tiles: how images are cut that are enlarged.
 
@@ -91,8 +96,8 @@ def edit(
       uint8 [H,W,C'], of super-resolution [s H,s W,C'].
 
     Raises:
-      EditError: a run that makes images of latents, a mask that is wanted and missing or the other way round,
-        or that is not of two numbers.
+      EditError: a run that makes images of latents, a mask or a domain that is wanted and missing or the
+        other way round, a mask that is not of two numbers.
     """
     task = run.config.task.name
     if task == "synthesis":
@@ -100,7 +105,10 @@ def edit(
     if (mask is not None) != (task == "restoration"):
         wanted = "a mask of what to repair" if task == "restoration" else "no mask"
         raise EditError(f"A run of task.name={task!r} needs {wanted}.")
-    shapes = run.record["shapes"]
+    if bool(domain) != (task == "styles") or (reference is not None and not domain):
+        wanted = "the domain to translate into" if task == "styles" else "no domain and no reference"
+        raise EditError(f"A run of task.name={task!r} needs {wanted}.")
+    shapes = shown_shapes(run.config, run.record["shapes"])
     channels = shapes.get("input", shapes["image"])[2]
     image = to_float(to_channels(pixels, channels))
     if task == "super_resolution":
@@ -119,7 +127,19 @@ def edit(
         except ValueError as error:
             raise EditError(str(error)) from error
         batch["mask"] = binary[None]
+    if domain:
+        batch["label"] = np.array([_number_of(run, domain)], np.int32)
+    if reference is not None:
+        layout = Layout(shapes["image"][:2], channels=channels)  # at which styles are read
+        batch["image"] = to_float(fit(reference, layout))[None]
     return _rounded(run.sampler.use(batch, seed=seed)[0])
+
+
+def _number_of(run: Run, domain: str) -> int:
+    domains: list[str] = [*run.record["classes"]]
+    if domain not in domains:
+        raise EditError(f"The domain is {domain!r}, expected one of {', '.join(domains)}.")
+    return domains.index(domain)
 
 
 def save(pixels: np.ndarray, path: Path) -> None:

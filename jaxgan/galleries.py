@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxgan import pictures
-from jaxgan.data import Source, centre_crop, to_float
+from jaxgan.data import Source, centre_crop, gather_examples, to_float
 from jaxgan.metrics import distances, images
 from jaxgan.sampling import Sampler
 from jaxgan.translating import Translator
@@ -78,7 +78,7 @@ def of_examples(source: Source, *, columns: int, seed: int) -> Gallery:
     """
 
     def show(translator: Translator, count: int) -> dict[str, np.ndarray]:
-        return translator.show(gather(source, _spread(source, count)), seed=seed)
+        return translator.show(gather_examples(source, _spread(source, count)), seed=seed)
 
     def draw(translator: Translator) -> Any:
         beside = max(1, columns // len(show(translator, 1)))
@@ -98,12 +98,6 @@ def of_examples(source: Source, *, columns: int, seed: int) -> Gallery:
         return found
 
     return Gallery(draw, measure)
-
-
-def gather(source: Source, index: np.ndarray) -> dict[str, np.ndarray]:
-    """A source's examples, with those of its other domains at the same places, from the first on again."""
-    others = {name: part.gather(index % len(part))["image"] for name, part in source.others.items()}
-    return source.gather(index) | others
 
 
 def grid_of(shown: Mapping[str, np.ndarray], *, beside: int = 1) -> Any:

@@ -175,10 +175,10 @@ def _network_relations(flat: Mapping[str, Any]) -> Relations:
             f"model.codes takes {size} of model.latent_size, {flat['model.latent_size']}; raise the latter.",
         ),
         (
-            family != "coupled"
+            family not in ("coupled", "starganv2")
             or (flat["model.conditional"] and flat["model.discriminator.labels"] != "none"),
-            "model.family='coupled' has networks of each class or domain: set model.conditional to True and "
-            "model.discriminator.labels to 'projection'.",
+            f"model.family={family!r} has networks of each class or domain: set model.conditional to True "
+            "and model.discriminator.labels to 'projection'.",
         ),
         (
             size == 0 or family != "stylegan2" or flat["model.stylegan2.mixing"] == 0.0,

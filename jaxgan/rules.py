@@ -12,7 +12,16 @@ from jaxgan.losses import LOSSES
 from jaxgan.models import repair, srresnet, stylegan2
 from jaxgan.models.families import FAMILIES
 from jaxgan.penalties import PENALTIES
-from jaxgan.tasks import contrastive, cycle, paired, restoration, shared_latent, super_resolution, synthesis
+from jaxgan.tasks import (
+    contrastive,
+    cycle,
+    paired,
+    restoration,
+    shared_latent,
+    styles,
+    super_resolution,
+    synthesis,
+)
 
 
 class Rule(NamedTuple):
@@ -75,7 +84,7 @@ FIGURE_NAMES = tuple(f"evaluation/{name}" for asked in FIGURES for name in names
 ROWS = 16  # classes that a grid of samples shows when the config names none
 
 # The further losses of each task, and what it needs of examples: "input" that belongs to an image, or
-# "other", images of another domain.
+# "other", images of another domain, or "classes", 2 or more, between which it goes.
 TASKS = {
     "synthesis": synthesis.TERMS,
     "super_resolution": super_resolution.TERMS,
@@ -84,11 +93,13 @@ TASKS = {
     "cycle": cycle.TERMS,
     "contrastive": contrastive.TERMS,
     "shared_latent": shared_latent.TERMS,
+    "styles": styles.TERMS,
 }
 TERMS = tuple(dict.fromkeys(name for names in TASKS.values() for name in names))
 NEEDS = {name: "" for name in TASKS} | {
     "paired": "input",
     **{name: "other" for name in ("cycle", "contrastive", "shared_latent")},
+    "styles": "classes",
 }
 PATCHED = ("unet", "translator", "cycle", "contrastive", "unit")  # families with patch discriminators
 # Families whose grids are doubled from the smallest one to the image's.
@@ -233,6 +244,12 @@ RULES: dict[str, Rule] = {
     "model.unit.generator_shared": integer(0),
     "model.unit.discriminator_shared": integer(0),
     "model.cycle.blocks": integer(0),
+    "model.starganv2.widest": integer(1),
+    "model.starganv2.bottleneck": integer(1),
+    "model.starganv2.plain": integer(0),
+    "model.starganv2.style_size": integer(1),
+    "model.starganv2.mapping_units": integer(1),
+    "model.starganv2.mapping_rate": number(0.0, above=True),
     **{f"model.{family}.generator_halvings": integer(0) for family in PATCHED if family != "unet"},
     **{f"model.{family}.discriminator_halvings": integer(0) for family in PATCHED},
     **{f"model.{family}.scales": integer(1) for family in PATCHED if family != "cycle"},

@@ -86,6 +86,7 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
     check_weights(config)
     if source is None:
         source = build.open_source(config, progress=True)
+    source = build.complete(config, source)
     configs.check_source(config, source)
     devices = parallel.devices()
     configs.check_devices(config, len(devices), jax.process_count())
@@ -243,7 +244,8 @@ def _recorded(record: dict[str, Any]) -> tuple[Config, steps.Game, tuple[str, ..
 def example_batch(shapes: Mapping[str, Sequence[int]], classes: tuple[str, ...]) -> dict[str, np.ndarray]:
     """A training step's batch [1,2,...] of two examples of black images, for its shapes and dtypes."""
     images = {name: np.zeros((1, 2, *shape), np.uint8) for name, shape in shapes.items()}
-    return images | ({"label": np.zeros((1, 2), np.int32)} if classes else {})
+    labels = ["label", *(["input_label"] if "input" in shapes else [])] if classes else []
+    return images | {name: np.zeros((1, 2), np.int32) for name in labels}
 
 
 def open_checkpoints(workdir: Path, config: Config) -> Checkpoints:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from configs import base
-from jaxgan import applications, cli, data, editing, report, rules, training
+from jaxgan import applications, build, cli, data, editing, report, rules, training
 from jaxgan.config import ConfigError
 from jaxgan.interop import cards
 
@@ -48,13 +48,30 @@ TASKS = {
         "terms.nce_identity": 1.0,
     },
     "unit": {"task.name": "shared_latent", "model.unit.blocks": 1, "model.unit.discriminator_halvings": 2},
+    "starganv2": {
+        "task.name": "styles",
+        "model.conditional": True,
+        "model.latent_size": 4,
+        "model.starganv2.widest": 8,
+        "model.starganv2.bottleneck": 8,
+        "model.starganv2.plain": 1,
+        "model.starganv2.style_size": 4,
+        "model.starganv2.mapping_units": 4,
+        "penalties.r1": 1.0,
+        "terms.style": 1.0,
+        "terms.style_diversity": 1.0,
+        "terms.cycle": 1.0,
+        "optimizer.generator.b1": 0.0,
+    },
 }
-VARIED = ("srresnet", "cycle", "unit")  # one judge, images that are remembered, noise and several judges
+# One judge, images that are remembered, noise and several judges, one set that is two domains.
+VARIED = ("srresnet", "cycle", "unit", "starganv2")
 FIRST = {
     "super_resolution": "pixel",
     "restoration": "pixel",
     "paired": "pixel",
     "cycle": "cycle",
+    "styles": "cycle",
     "contrastive": "nce",
 }
 
@@ -78,7 +95,8 @@ def source(family):
     random = np.random.default_rng(0)
     images, inputs = (random.integers(0, 256, (COUNT, SIDE, SIDE, c), np.uint8) for c in (3, 1))
     needs = rules.NEEDS[tiny(family).task.name]
-    made = data.from_arrays(images, extra={"input": inputs} if needs == "input" else None)
+    labels = np.arange(COUNT) * 3 // COUNT if needs == "classes" else None
+    made = data.from_arrays(images, labels, extra={"input": inputs} if needs == "input" else None)
     other = data.from_arrays(random.integers(0, 256, (COUNT - 3, SIDE, SIDE, 3), np.uint8))
     return replace(made, others={"input": other}) if needs == "other" else made
 
@@ -112,18 +130,14 @@ def test_a_task_trains_and_is_shown(family, trained):
     assert np.isfinite(lines[4]["distance/sliced_wasserstein"])
     paired = run.config.task.name in ("super_resolution", "restoration", "paired")
     assert ("distance/psnr" in lines[4]) == paired
-    assert ("distance/returned" in lines[4]) == (run.config.task.name in ("cycle", "shared_latent"))
+    assert ("distance/returned" in lines[4]) == (run.config.task.name in ("cycle", "shared_latent", "styles"))
     assert (workdir / "samples" / "step_000000004.png").exists()
     opened = training.open_run(workdir)
     chex.assert_trees_all_equal(opened.state, run.state)
-    shown = run.sampler.show(source(family).gather(np.arange(3)) | others(family))
-    again = opened.sampler.show(source(family).gather(np.arange(3)) | others(family))
+    examples = data.gather_examples(build.complete(run.config, source(family)), np.arange(3))
+    shown, again = run.sampler.show(examples), opened.sampler.show(examples)
     assert "output" in shown and shown["output"].shape == (3, SIDE, SIDE, 3)
     chex.assert_trees_all_equal(shown, again)
-
-
-def others(family):
-    return {name: part.gather(np.arange(3))["image"] for name, part in source(family).others.items()}
 
 
 @pytest.mark.parametrize("family", VARIED)
@@ -165,7 +179,7 @@ def test_an_exported_generator_of_a_task_is_the_runs(family, trained, tmp_path):
     [
         ("srresnet", "upscale"), ("rrdb", "upscale"), ("repair", "restore"), ("unet", "translate"),
         ("translator", "translate"), ("cycle", "translate"), ("contrastive", "translate"),
-        ("contrastive", "translate"), ("unit", "translate"),
+        ("unit", "translate"), ("starganv2", "translate"),
     ],
 )  # fmt: skip
 def test_files_of_any_size_go_through_a_command(family, command, trained, tmp_path, capsys):
@@ -175,6 +189,7 @@ def test_files_of_any_size_go_through_a_command(family, command, trained, tmp_pa
     Image.fromarray(pixels).save(tmp_path / "in" / "sub" / "a.png")
     Image.fromarray(pixels[..., 0]).save(tmp_path / "in" / "b.png")  # grey
     extra = ["--tile", "8", "--overlap", "4"] if command == "upscale" else []
+    extra = ["--domain", "2"] if family == "starganv2" else extra
     arguments = [command, str(workdir), str(tmp_path / "in"), "--out", str(tmp_path / "out"), *extra]
     assert cli.main(arguments) == 0
     scale = run.config.task.scale if command == "upscale" else 1
@@ -185,6 +200,31 @@ def test_files_of_any_size_go_through_a_command(family, command, trained, tmp_pa
     assert cli.main(arguments) == 2  # nothing is written over
     assert "b.png exists; give another --out, or --overwrite" in capsys.readouterr().err
     assert cli.main([*arguments, "--overwrite"]) == 0
+
+
+def test_a_reference_leads_the_style(trained):
+    _, run = trained("starganv2")
+    random = np.random.default_rng(1)
+    pixels, *references = (random.integers(0, 256, (13, 18, 3), np.uint8) for _ in range(3))
+    drawn = editing.edit(run, pixels, domain="1")
+    led = [editing.edit(run, pixels, domain="1", reference=reference) for reference in references]
+    assert (drawn != led[0]).any() and (led[0] != led[1]).any()
+    assert (drawn != editing.edit(run, pixels, domain="1", seed=1)).any()
+    assert (drawn != editing.edit(run, pixels, domain="0")).any()
+
+
+@pytest.mark.parametrize(
+    ("family", "given", "message"),
+    [
+        ("starganv2", {}, "task.name='styles' needs the domain to translate into"),
+        ("starganv2", {"domain": "horse"}, "The domain is 'horse', expected one of 0, 1, 2."),
+        ("unet", {"domain": "1"}, "task.name='paired' needs no domain and no reference"),
+        ("unet", {"reference": np.zeros((4, 4, 3), np.uint8)}, "needs no domain and no reference"),
+    ],
+)
+def test_domains_that_are_not_there_are_refused(family, given, message, trained):
+    with pytest.raises(editing.EditError, match=re.escape(message)):
+        editing.edit(trained(family)[1], np.zeros((9, 14, 3), np.uint8), **given)
 
 
 def test_known_pixels_are_kept_where_a_mask_says_so(trained, tmp_path):
@@ -253,7 +293,10 @@ def test_what_does_not_go_together_is_refused(family, changes, message, tmp_path
         train(family, tmp_path, **changes)
 
 
-@pytest.mark.parametrize(("family", "wanted"), [("unet", "pairs:INPUTS"), ("cycle", "unpaired:SOURCE")])
+@pytest.mark.parametrize(
+    ("family", "wanted"),
+    [("unet", "pairs:INPUTS"), ("cycle", "unpaired:SOURCE"), ("starganv2", "two or more classes")],
+)
 def test_examples_that_lack_something_are_refused(family, wanted, tmp_path):
     plain = data.from_arrays(np.zeros((4, SIDE, SIDE, 3), np.uint8))
     with pytest.raises(ConfigError, match=f"{wanted}.*arrays has none"):

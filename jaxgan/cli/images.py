@@ -20,6 +20,8 @@ Edit = Callable[..., np.ndarray]
 def add(commands: argparse._SubParsersAction) -> None:
     """The commands' parsers."""
     translate = _parser(commands, "translate", "images into those of another kind, by a run that learnt it")
+    translate.add_argument("--domain", default="", help="a class to translate into, of a run of styles")
+    translate.add_argument("--reference", type=Path, help="an image of this class that has the style to give")
     translate.set_defaults(run=run_translate)
     upscale = _parser(commands, "upscale", "enlarged images, of any size, by a run of super-resolution")
     upscale.add_argument(
@@ -50,8 +52,19 @@ def _parser(
 
 def run_translate(given: argparse.Namespace) -> int:
     """Translates images."""
-    run = _open(given, ("paired", "cycle", "contrastive", "shared_latent"))
-    return _write(given, partial(editing.edit, run, seed=given.seed))
+    run = _open(given, ("paired", "cycle", "contrastive", "shared_latent", "styles"))
+    style = {"domain": given.domain, "reference": _only_one(given.reference)}
+    return _write(given, partial(editing.edit, run, seed=given.seed, **style))
+
+
+def _only_one(path: Path | None) -> np.ndarray | None:
+    """The image that a file, or a folder, holds."""
+    if path is None:
+        return None
+    found = [*editing.open_pictures(path)]
+    if len(found) != 1:
+        raise EditError(f"{path} has {len(found)} images; give one.")
+    return found[0].pixels
 
 
 def run_upscale(given: argparse.Namespace) -> int:

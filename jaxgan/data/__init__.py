@@ -4,6 +4,7 @@ from jaxgan.data.alike import crop_alike, flip_alike
 from jaxgan.data.fitting import FILTERS, FITS, Layout
 from jaxgan.data.mixtures import by_domain, mix
 from jaxgan.data.opening import SCHEMES, open_source
+from jaxgan.data.others import against_itself, gather_examples
 from jaxgan.data.sources import DataError, Source, from_arrays
 from jaxgan.data.stream import Stream, batch_indices, make_stream
 from jaxgan.data.transforms import (
@@ -25,6 +26,7 @@ __all__ = [
     "Layout",
     "Source",
     "Stream",
+    "against_itself",
     "batch_indices",
     "by_domain",
     "centre_crop",
@@ -32,6 +34,7 @@ __all__ = [
     "downscale",
     "flip_alike",
     "from_arrays",
+    "gather_examples",
     "make_stream",
     "mix",
     "open_source",

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgan.data.others import joined
 from jaxgan.data.sources import DataError, Source
 
 DEVICE_LIMIT_BYTES = 256 * 2**20  # sets up to this size are held on the device by placement="auto"
@@ -31,9 +32,9 @@ class Stream(NamedTuple):
             own): {"image": uint8 [N,H,W,C], "label": int32 [N]}; {} for those whose batches come from
             the host. Pass it to jit as an argument.
         load: (resident, item or a part of it) -> batch, to be called under jit:
-            {"image": uint8 [...,H,W,C], "label": int32 [...]}, and what else examples hold; of another
-            domain its images, under its name. An item may be cut along its leading axes before, as
-            by `lax.scan`.
+            {"image": uint8 [...,H,W,C], "label": int32 [...]}, and what else examples hold; of
+            another domain its images, under its name, and its labels. An item may be cut along its
+            leading axes before, as by `lax.scan`.
         iterate: start step, a multiple of S -> items from that step on, without end. Leaves are
             NumPy [S,n,b,...], by domain: {"index": int32} or {"image", "label"}.
         fingerprint: what the batches depend on, JSON-able, to be stored with a checkpoint and
@@ -171,12 +172,9 @@ def _iterate(
 
 
 def _load(resident: dict, item: dict) -> dict:
-    """The source's own arrays by their names; of others the images, "input", and labels, "input_label"."""
+    """The source's own arrays by their names, with those of other domains."""
     parts = {name: _gathered(resident[name], part) for name, part in item.items()}
-    made = parts.pop("")
-    for name, part in parts.items():
-        made |= {name: part["image"]} | ({f"{name}_label": part["label"]} if "label" in part else {})
-    return made
+    return joined(parts.pop(""), parts)
 
 
 def _gathered(resident: dict, part: dict) -> dict:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxgan.data import DataError, Source, centre_crop, to_uint8
+from jaxgan.data import DataError, Source, centre_crop, gather_examples, to_uint8
 from jaxgan.sampling import Sampler, sample_key
 
 AT_A_TIME = 256  # images that are looked at, or whose labels are read
@@ -198,8 +198,7 @@ def of_translator(
 
     def inputs(indices: np.ndarray) -> dict[str, Any]:
         index = chosen[indices]
-        others = {name: x.gather(index % len(x))["image"] for name, x in source.others.items()}
-        return {"batch": source.gather(index % len(source)) | others, "index": index.astype(np.int32)}
+        return {"batch": gather_examples(source, index), "index": index.astype(np.int32)}
 
     pixels, pairs = _translations(network)
     everything = {"variables": variables, "key": jax.random.key(seed)}

@@ -18,6 +18,7 @@ from jaxgan.models import (
     resnet,
     rrdb,
     srresnet,
+    starganv2,
     stylegan2,
     translator,
     unet,
@@ -56,6 +57,7 @@ FAMILIES: Mapping[str, Family] = {
     "cycle": Family(cycle.Generator, cycle.Discriminator, ("cycle",)),
     "contrastive": Family(contrastive.Generator, patch.Discriminator, ("contrastive",)),
     "unit": Family(unit.Generator, unit.Discriminator, ("shared_latent",)),
+    "starganv2": Family(starganv2.Generator, starganv2.Discriminator, ("styles",)),
 }
 
 

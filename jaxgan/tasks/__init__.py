@@ -85,7 +85,7 @@ def to_floats(batch: Mapping[str, jax.Array], keys: jax.Array | None = None) -> 
     """A batch's images from whole numbers to floats in [-1, 1], masks to 0 and 1; floats stay as they are."""
 
     def brought(name: str, values: jax.Array) -> jax.Array:
-        if name == "label" or jnp.issubdtype(values.dtype, jnp.floating):
+        if name.endswith("label") or jnp.issubdtype(values.dtype, jnp.floating):
             return values
         most = int(jnp.iinfo(values.dtype).max)
         if name == "mask":
