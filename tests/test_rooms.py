@@ -73,7 +73,7 @@ ROOMS = {
     "comparisons": {
         "build", "checkpoints", "config", "data", "evaluation", "observation", "pictures", "training",
     },
-    "editing": {"data", "masks", "pictures", "tiling", "training"},
+    "editing": {"config", "data", "masks", "pictures", "tiling", "training"},
     "cli": {
         "alternation", "checkpoints", "comparisons", "config", "data", "editing", "evaluation", "exports",
         "features", "interop", "models", "parallel", "pictures", "tables", "tiling", "training",
@@ -85,8 +85,8 @@ PURE = {
 }  # fmt: skip
 # What families of networks share; coupled and recurrent ones are of DCGAN's stages, cycles of translators.
 SHARED = {
-    "layers", "convolutions", "bilinear", "deviation", "equalized", "modulation", "dcgan", "patch",
-    "translator",
+    "layers", "convolutions", "bilinear", "deviation", "domains", "equalized", "modulation", "dcgan",
+    "patch", "translator",
 }  # fmt: skip
 ARRAY_LIBRARIES = {"collections", "functools", "math", "operator", "typing", "flax", "jax", "optax"}
 # Figures of a few numbers each are made on the host, in float64, and tables that shapes decide.
