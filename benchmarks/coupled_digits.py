@@ -3,12 +3,12 @@
 `python benchmarks/coupled_digits.py MNIST.npz RUN [--edges] [--set FIELD=VALUE ...]`
 
 The file holds MNIST, `image` uint8 [N,28,28,1] and `label` int [N]. One half of the digits stays as it is,
-the other half becomes negatives or edges: no digit is in both domains, so that no pairs are shown. A
-classifier that was trained on digits of both domains (jaxgan.features) names the digits of both images of
-10,000 latents. Prints a line of JSON: the share of pairs that agree (`agreement`), the same of images of
-other latents (`by_chance`, what networks would have that couple nothing), how many digits occur in each
-domain, and the classifier's accuracy on real digits of both. `pairs.png` under RUN shows some pairs, one
-below the other. Training goes on from where it was when called again.
+the other half becomes negatives or edges: no digit is in both domains, so that no pairs are shown. Trained is
+configs/cogan.py. A classifier that was trained on digits of both domains (jaxgan.features) names the digits
+of both images of 10,000 latents. Prints a line of JSON: the share of pairs that agree (`agreement`), the same
+of images of other latents (`by_chance`, what networks would have that couple nothing), how many digits occur
+in each domain, and the classifier's accuracy on real digits of both. `pairs.png` under RUN shows some pairs,
+one below the other. Training goes on from where it was when called again.
 
 Source: Liu & Tuzel 2016 (CoGAN), section 5, tasks A (edges) and B (negatives).
 """
@@ -27,22 +27,6 @@ import jax.numpy as jnp
 import numpy as np
 
 SAMPLES, AT_A_TIME, SHOWN = 10_000, 250, 20
-
-
-def get_config() -> Any:
-    """A small coupled DCGAN: of three stages two are shared, and those next to the images are private."""
-    from configs import base  # of the repository, not of the installed package
-
-    config = base.get_config()
-    config.model.family, config.model.conditional = "coupled", True
-    config.model.latent_size = 100
-    config.model.smallest = 7
-    config.model.generator.width = config.model.discriminator.width = 32
-    config.model.coupled.generator_shared = config.model.coupled.discriminator_shared = 2
-    config.penalties.r1 = 0.1
-    config.steps, config.batch_size = 6000, 64
-    config.log.every, config.sample.every, config.checkpoint.every = 100, 2000, 2000
-    return config
 
 
 def negatives(images: np.ndarray) -> np.ndarray:
@@ -99,6 +83,7 @@ def read_digits(classifier: Any, images: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Trains, measures and prints."""
+    from configs import cogan  # of the repository, not of the installed package
     from jaxgan import data, training
     from jaxgan.features.classifier import train_classifier
     from jaxgan.pictures import image_grid, save_image
@@ -116,7 +101,7 @@ def main() -> None:
     domains = {"digits": digits[kept], change.__name__: change(digits[changed])}
     sources = [data.from_arrays(images, name=name) for name, images in domains.items()]
     source = data.by_domain(data.mix(sources, [None, None], name="coupled_digits", domains=[*domains]))
-    config = get_config()
+    config = cogan.get_config()
     for assignment in options.set:
         name, _, value = assignment.partition("=")
         config.update_from_flattened_dict({name: ast.literal_eval(value)})

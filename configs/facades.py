@@ -9,9 +9,14 @@ from ml_collections import ConfigDict
 
 from configs import base
 
+STEPS, BATCH = 3500, 8
+
 
 def get_config() -> ConfigDict:
-    """400 pairs in one picture each, the label map on the right; sizes are for 2 CPU cores."""
+    """400 pairs in one picture each, the label map on the right; sizes are for 2 CPU cores.
+
+    Rates fall to 0 in the second half, as in the authors' programs.
+    """
     config = base.get_config()
     config.data.source = "sides:facades_128.tar"
     config.data.input_half = "right"
@@ -26,8 +31,12 @@ def get_config() -> ConfigDict:
     config.model.unet.discriminator_halvings = 2  # patches of 34 pixels
     config.terms.pixel = 100.0
     config.alternation.fresh_fakes = False
-    config.batch_size = 8
-    config.steps = 10_000
+    config.batch_size, config.steps = BATCH, STEPS
+    end = STEPS * BATCH / 1000
+    config.schedules = tuple(
+        (f"optimizer.{player}.learning_rate", "linear", 2e-4, 0.0, end / 2, end)
+        for player in config.optimizer
+    )
     config.ema.half_life = 1000.0
-    config.checkpoint.best_metric = "distance/l1"
+    config.checkpoint.keep = 10
     return config

@@ -1,37 +1,44 @@
-"""CycleGAN on horses and zebras at 64x64.
+"""CycleGAN on horses and zebras: `cpu`, at 64x64, or `gpu`, the paper's networks at 256x256.
 
-`python train.py --config=configs/horse2zebra.py --workdir=runs/horse2zebra`
+`python train.py --config=configs/horse2zebra.py --workdir=runs/horse2zebra` takes the first of these; the
+other is named behind a colon, `--config=configs/horse2zebra.py:gpu`, and wants folders horse2zebra/trainA and
+horse2zebra/trainB. Source: Zhu et al. 2017, section 4 and appendix 7.1.
 
-Not measured yet. For a GPU, as in the paper: data.size=(286,286), data.random_crop=(256,256), widths of 64,
-model.cycle.blocks=9, model.cycle.discriminator_halvings=3, batch_size=1.
+Not measured yet.
 """
 
 from ml_collections import ConfigDict
 
 from configs import base
 
-FILES = "horse2zebra_128.tar"
+# Images' folder, size, crop; width of G, of D, residual blocks, halvings by D; batch, steps, half-life.
+PRESETS = {
+    "cpu": ("horse2zebra_128.tar", 72, 64, 24, 24, 3, 2, 4, 4000, 1000.0),
+    "gpu": ("horse2zebra", 286, 256, 64, 64, 9, 3, 1, 240_000, 10_000.0),
+}
 
 
-def get_config() -> ConfigDict:
-    """400 horses and 400 zebras; sizes are for 2 CPU cores."""
+def get_config(preset: str = "cpu") -> ConfigDict:
+    """Of horses zebras and of zebras horses; rates fall to 0 in the second half."""
+    if preset not in PRESETS:
+        raise ValueError(f"There is no preset {preset!r}; expected one of {', '.join(PRESETS)}.")
+    files, size, crop, width, judges, blocks, halvings, batch, steps, half_life = PRESETS[preset]
     config = base.get_config()
-    config.data.source = f"unpaired:folder:{FILES}/trainA,folder:{FILES}/trainB"
-    config.data.size = (72, 72)
-    config.data.random_crop = (64, 64)
+    config.data.source = f"unpaired:folder:{files}/trainA,folder:{files}/trainB"
+    config.data.size, config.data.random_crop = (size, size), (crop, crop)
     config.data.flip = True
-    config.task.name = "cycle"
-    config.model.family = "cycle"
-    config.model.generator.width = config.model.discriminator.width = 24
+    config.task.name = config.model.family = "cycle"
+    config.model.generator.width, config.model.discriminator.width = width, judges
     config.model.generator.norm = config.model.discriminator.norm = "instance"
-    config.model.cycle.blocks = 3
-    config.model.cycle.discriminator_halvings = 2  # patches of 34 pixels
+    config.model.cycle.blocks, config.model.cycle.discriminator_halvings = blocks, halvings
     config.loss = "least_squares"
-    config.terms.cycle = 10.0
-    config.terms.identity = 5.0
+    config.terms.cycle, config.terms.identity = 10.0, 5.0
     config.alternation.fresh_fakes = False
-    config.batch_size = 4
-    config.steps = 4000
-    config.ema.half_life = 1000.0
+    config.batch_size, config.steps = batch, steps
+    half, end = steps * batch / 2000, steps * batch / 1000
+    config.schedules = tuple(
+        (f"optimizer.{player}.learning_rate", "linear", 2e-4, 0.0, half, end) for player in config.optimizer
+    )
+    config.ema.half_life = half_life
     config.checkpoint.best_metric = "distance/returned"
     return config

@@ -17,10 +17,12 @@ from jaxgan.alternation import PLAYERS, Phase, PlayerName
 from jaxgan.config import Config, ConfigError
 from jaxgan.losses import LOSSES
 from jaxgan.models.families import of_task
+from jaxgan.rules import NEEDS
 from jaxgan.tasks import synthesis
 
 ImageShape = tuple[int, int, int]
 Costs = Mapping[PlayerName, costs.Cost]
+LABELS = {"image": "label", "input": "input_label"}  # of a batch's images
 HEADER = ("", "parameters", "FLOPs forward", "FLOPs of an update", "MiB kept")
 
 
@@ -66,16 +68,17 @@ def image_shape(config: Config, shape: Sequence[int] | None) -> ImageShape:
 
 
 def of_config(config: Config, shape: ImageShape, classes: int, batch_size: int) -> str:
-    """A table of a config's networks, for images [H,W,C] and a batch of so many.
+    """A table of a config's networks, for images [H,W,C], inputs that are like them, and a batch of so many.
 
     Raises:
       ConfigError: the networks cannot make such images, or need classes.
     """
     if config.model.conditional and not classes:
         raise ConfigError("model.conditional is True; give --classes, how many labels the images have.")
-    game = build.make_game(config, {"image": shape}, classes)
+    shapes = {name: shape for name in ("image", *(["input"] if NEEDS[config.task.name] else []))}
+    game = build.make_game(config, shapes, classes)
     try:
-        found = costs.costs_of(game, _batch(shape, classes, batch_size))
+        found = costs.costs_of(game, _batch(shapes, classes, batch_size))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     title = f"{config.model.family}, {_described(shape, classes, batch_size)}"
@@ -99,15 +102,20 @@ def of_families(shape: ImageShape, classes: int, batch_size: int) -> str:
             optimizers={player: optax.adam(2e-4) for player in PLAYERS},
         )
         try:
-            found[f"{name} "] = costs.costs_of(game, _batch(shape, classes, batch_size, jnp.float32))
+            found[f"{name} "] = costs.costs_of(
+                game, _batch({"image": shape}, classes, batch_size, jnp.float32)
+            )
         except ValueError as error:
             wrong.append(f"{name}: {error}")
     return "\n".join([f"All families, {_described(shape, classes, batch_size)}", *_rows(found), *wrong])
 
 
-def _batch(shape: ImageShape, classes: int, size: int, dtype: Any = jnp.uint8) -> dict[str, Any]:
-    labels = {"label": jax.ShapeDtypeStruct((size,), jnp.int32)} if classes else {}
-    return {"image": jax.ShapeDtypeStruct((size, *shape), dtype)} | labels
+def _batch(
+    shapes: Mapping[str, ImageShape], classes: int, size: int, dtype: Any = jnp.uint8
+) -> dict[str, Any]:
+    images = {name: jax.ShapeDtypeStruct((size, *shape), dtype) for name, shape in shapes.items()}
+    labels = [LABELS[name] for name in shapes] if classes else []
+    return images | {name: jax.ShapeDtypeStruct((size,), jnp.int32) for name in labels}
 
 
 def _described(shape: ImageShape, classes: int, batch_size: int) -> str:

@@ -114,3 +114,22 @@ def test_pairs_of_coupled_digits_are_of_different_images_and_are_counted():
     assert (coupled_digits.negatives(image) == 255 - image).all()
     found = coupled_digits.agreement(np.array([1, 2, 3, 3]), np.array([1, 2, 3, 4]))
     assert found == {"agreement": 0.75, "by_chance": 0.25, "digits": [3, 4]}
+
+
+def test_photographs_are_made_of_label_maps_without_a_network():
+    facades = load("facades")
+    random = np.random.default_rng(0)
+    palette = random.permutation(np.arange(12) * 20)[:, None].repeat(3, axis=1).astype(np.uint8)
+    labels = random.integers(0, 12, (6, 16, 16))
+    colours = random.integers(0, 256, (12, 3)).astype(np.uint8)
+    pairs = {"input": palette[labels], "image": colours[labels]}
+    made = facades.baselines(pairs, {name: images[:2] for name, images in pairs.items()})
+    np.testing.assert_array_equal(made["mean colour of the label"], pairs["image"][:2])
+    assert facades.l1(made["mean colour of the label"], pairs["image"][:2]) == 0.0
+    expected = np.round(pairs["image"].mean(axis=0))
+    np.testing.assert_allclose(made["mean photograph"][0], expected, atol=1)
+    knowing = made["mean photograph, in the truth's mean colour"]
+    truth = pairs["image"][:2].mean(axis=(1, 2))
+    np.testing.assert_allclose(knowing.mean(axis=(1, 2)), truth, atol=8)  # but for what is clipped
+    black, white = np.zeros((1, 2, 2, 3), np.uint8), np.full((1, 2, 2, 3), 255, np.uint8)
+    assert facades.l1(black, white) == 2.0

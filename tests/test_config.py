@@ -70,6 +70,16 @@ def test_every_default_player_has_its_own_fields():
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+def test_every_preset_passes_and_others_are_refused(name):
+    module = importlib.import_module(f"configs.{name}")
+    for preset in (presets := getattr(module, "PRESETS", ())):
+        config.check(module.get_config(preset))
+    if presets:
+        with pytest.raises(ValueError, match="no preset 'other'; expected one of"):
+            module.get_config("other")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_passes_and_builds(name):
     experiment = importlib.import_module(f"configs.{name}").get_config()
     config.check(experiment)

@@ -67,7 +67,7 @@ ROOMS = {
     "command": {"config"},
     "interop": {"files", "models"},
     "tables": {
-        "alternation", "build", "command", "config", "costs", "losses", "models", "steps", "tasks",
+        "alternation", "build", "command", "config", "costs", "losses", "models", "rules", "steps", "tasks",
     },
     "exports": {"alternation", "interop", "state", "tasks", "training"},
     "comparisons": {

@@ -45,6 +45,13 @@ def rows(output):
     return {row[1].strip(): row.groups()[1:] for row in found if row}
 
 
+@pytest.mark.parametrize("name", ["facades", "starganv2"])
+def test_networks_that_are_given_images_have_a_table(name, command):
+    config = f"--config=configs/{name}.py"
+    code, output, errors = command(config, "--shape", 64, 64, 3, "--classes", 2, "--batch", 2)
+    assert (code, errors) == (0, "") and [*rows(output)] == [*PLAYERS]
+
+
 def test_a_config_and_its_changed_fields_make_a_table(command):
     code, output, errors = command(CONFIG, *SHAPE, "--classes", 10, *FIELDS, "--batch", 4)
     assert (code, errors) == (0, "")

@@ -1,0 +1,25 @@
+"""UNIT: horses and zebras by way of one latent space, half of the layers around it shared.
+
+`python train.py --config=configs/unit.py --workdir=runs/unit`. Data are those of `configs/horse2zebra.py`.
+Source: Liu, Breuel & Kautz 2017; weights as in docs/styles.md.
+
+Not measured yet.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import horse2zebra
+
+
+def get_config() -> ConfigDict:
+    """The config, for 2 CPU cores."""
+    config = horse2zebra.get_config()
+    config.task.name, config.model.family = "shared_latent", "unit"
+    config.model.generator.norm = config.model.discriminator.norm = "none"  # it has its own
+    config.model.unit.blocks, config.model.unit.generator_shared = 2, 1
+    config.model.unit.discriminator_halvings = 4
+    config.model.unit.discriminator_shared = 2
+    config.terms.identity = 0.0
+    config.terms.reconstruction, config.terms.kl = 10.0, 0.01
+    config.terms.cycle, config.terms.cycle_kl = 10.0, 0.01
+    return config
