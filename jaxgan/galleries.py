@@ -77,11 +77,14 @@ def of_examples(source: Source, *, columns: int, seed: int) -> Gallery:
       seed: of what is random in it.
     """
 
+    def examples(count: int) -> Mapping[str, np.ndarray]:
+        return gather_examples(source, _spread(source, count))
+
     def show(translator: Translator, count: int) -> dict[str, np.ndarray]:
-        return translator.show(gather_examples(source, _spread(source, count)), seed=seed)
+        return translator.show(examples(count), seed=seed)
 
     def draw(translator: Translator) -> Any:
-        beside = max(1, columns // len(show(translator, 1)))
+        beside = max(1, columns // len(translator.names(examples(1))))
         return grid_of(show(translator, min(ROWS * beside, len(source))), beside=beside)
 
     def measure(translator: Translator) -> dict[str, float]:

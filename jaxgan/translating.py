@@ -1,6 +1,7 @@
 """Images from images: what a trained generator makes of those that it is given."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,6 +32,10 @@ class Translator(NamedTuple):
     shown: Callable[..., dict[str, jax.Array]]
     used: Callable[..., jax.Array]
     variables: Variables
+
+    def names(self, batch: Batch) -> list[str]:
+        """Of what `show` returns, in its order, without making it."""
+        return [*jax.eval_shape(self.shown, self.variables, dict(batch), _keys(batch, 0))]
 
     def show(self, batch: Batch, *, seed: int = 0) -> dict[str, np.ndarray]:
         """What the task shows of examples: uint8 [N,H,W,C] by name, each by seed, place and itself."""
@@ -71,7 +76,8 @@ def make_translator(task: Task, generator: nn.Module) -> Callable[[Variables], T
 
     @jax.jit
     def shown(variables: Variables, batch: Any, keys: jax.Array) -> dict[str, jax.Array]:
-        return task.show(Network(generator, variables, train=False), task.prepare(batch, keys))
+        made = task.show(Network(generator, variables, train=False), task.prepare(batch, keys))
+        return OrderedDict(made)  # from `jit` a plain one comes with its names sorted
 
     @jax.jit
     def used(variables: Variables, batch: Any, keys: jax.Array) -> jax.Array:

@@ -6,12 +6,15 @@ from dataclasses import replace
 import chex
 import numpy as np
 import pytest
+from flax import linen as nn
 from PIL import Image
 
 from configs import base
 from jaxgan import applications, build, cli, data, editing, report, rules, training
 from jaxgan.config import ConfigError
 from jaxgan.interop import cards
+from jaxgan.tasks import Example, Task, Verdict
+from jaxgan.translating import make_translator
 
 SIDE, COUNT = 16, 12
 # What differs from `tiny` of each task, a family each.
@@ -137,7 +140,23 @@ def test_a_task_trains_and_is_shown(family, trained):
     examples = data.gather_examples(build.complete(run.config, source(family)), np.arange(3))
     shown, again = run.sampler.show(examples), opened.sampler.show(examples)
     assert "output" in shown and shown["output"].shape == (3, SIDE, SIDE, 3)
+    assert [*shown] == run.sampler.names(examples)
     chex.assert_trees_all_equal(shown, again)
+
+
+def test_what_is_shown_keeps_the_order_of_the_task():
+    images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+    task = Task(
+        prepare=lambda batch, keys: Example(data.to_float(batch["image"]), None),
+        generate=lambda generator, given: given,
+        judge=lambda discriminator, sample, given: Verdict(sample),
+        show=lambda generator, example: {name: example.given for name in ("input", "output", "a", "truth")},
+        use=lambda generator, batch, keys: batch["image"],
+    )
+    translator = make_translator(task, nn.Dense(1))({})
+    shown = translator.show({"image": images})
+    assert [*shown] == translator.names({"image": images}) == ["input", "output", "a", "truth"]
+    np.testing.assert_array_equal(shown["output"], images)
 
 
 @pytest.mark.parametrize("family", VARIED)

@@ -108,6 +108,15 @@ def test_unpaired_domains_have_an_order_each(tmp_path, open_set, placement):
     assert first[0] != first[1]
 
 
+def test_sources_at_hand_are_unpaired_domains_too():
+    inputs, images = (data.from_arrays(noise(count, 4, 4, 3), name=f"{count}") for count in (3, 5))
+    source = data.unpaired(inputs, images)
+    assert (source.name, len(source), source.others["input"]) == ("unpaired:3,5", 5, inputs)
+    examples = data.gather_examples(source, np.arange(4))
+    np.testing.assert_array_equal(examples["image"], images.arrays["image"][:4])
+    np.testing.assert_array_equal(examples["input"], inputs.arrays["image"][[0, 1, 2, 0]])
+
+
 @pytest.mark.parametrize("placement", ["device", "host"])
 def test_inputs_of_classes_come_with_their_labels(tmp_path, open_set, placement):
     images = tree(tmp_path / "set", [f"{k}/{i}.png" for k in "ab" for i in range(2)])

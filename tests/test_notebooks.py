@@ -3,9 +3,11 @@
 import ast
 import base64
 import io
+import itertools
 import os
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import pytest
@@ -18,16 +20,46 @@ BADGE = (
     "[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/jaxgan/jaxgan/blob/main/notebooks/{})"
 )
-# The cells that show a picture, by id.
-PICTURES = {
-    "quickstart": {
-        "data", "progress", "curves", "grid", "latents", "interpolation", "walk", "open", "own",
-    },
-    "dirac": {"plot", "distance"},
-    "precision_recall": {"manifold", "figures", "bias"},
-}  # fmt: skip
-# Smaller numbers than a reader's.
-SMALLER = {"quickstart": {"steps": 20}, "dirac": {"steps": 20}, "precision_recall": {"count": 20}}
+
+
+class Notebook(NamedTuple):
+    """What is known of a notebook.
+
+    Attributes:
+      pictures: the cells that show a picture, by id.
+      smaller: smaller numbers than a reader's, by parameter.
+      runs: what its parameter `workdir` has below it: the folders of runs; none where nothing is trained.
+    """
+
+    pictures: set[str]
+    smaller: dict[str, int]
+    runs: tuple[str, ...] = ()
+
+
+KNOWN = {
+    "quickstart": Notebook(
+        {"data", "progress", "curves", "grid", "latents", "interpolation", "walk", "open", "own"},
+        {"steps": 20},
+        (".", "../run_own"),
+    ),
+    "restoring": Notebook(
+        {"data", "enlarged", "blend", "tiles", "filled", "mask", "cleaned"},
+        {"steps": 2, "width": 4},
+        ("enlarge", "fill", "clean"),
+    ),
+    "translating": Notebook(
+        {"pairs", "progress", "coloured", "unpaired", "cycled", "compared", "own"},
+        {"steps": 2, "width": 4},
+        ("paired", "cycle", "contrastive"),
+    ),
+    "styles": Notebook(
+        {"data", "joint", "path", "shared", "between", "styles", "drawn", "references", "edit"},
+        {"steps": 2, "width": 4},
+        ("coupled", "unit", "starganv2"),
+    ),
+    "dirac": Notebook({"plot", "distance"}, {"steps": 20}),
+    "precision_recall": Notebook({"manifold", "figures", "bias"}, {"count": 20}),
+}
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -83,7 +115,7 @@ def a_readers_machine(tmp_path, monkeypatch):
 
 
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} == PICTURES.keys()
+    assert {path.stem for path in NOTEBOOKS} == KNOWN.keys()
 
 
 @each_notebook
@@ -101,10 +133,9 @@ def test_is_committed_clean(path):
 
 @each_notebook
 def test_runs_from_top_to_bottom(path, tmp_path, a_readers_machine):
-    before, workdir = files_left(), tmp_path / "run"
+    before, workdir, known = files_left(), tmp_path / "run", KNOWN[path.stem]
     notebook = read(path)
-    trains = path.stem == "quickstart"
-    give_parameters(notebook, **SMALLER[path.stem], **({"workdir": str(workdir)} if trains else {}))
+    give_parameters(notebook, **known.smaller, **({"workdir": str(workdir)} if known.runs else {}))
     notebook.cells.append(nbformat.v4.new_code_cell("print(sys.executable)", id="kernel"))
 
     where = {"metadata": {"path": str(path.parent)}}  # as Jupyter starts it
@@ -115,7 +146,7 @@ def test_runs_from_top_to_bottom(path, tmp_path, a_readers_machine):
     assert texts_of(cells["kernel"], "stdout").strip() == sys.executable
     assert texts_of(cells["install"], "stdout") + texts_of(cells["install"], "stderr") == ""
     pictures = {name: pictures_of(cell) for name, cell in cells.items() if pictures_of(cell)}
-    assert pictures.keys() == PICTURES[path.stem]
+    assert pictures.keys() == known.pictures
     for name, shown in pictures.items():
         low, high = shown[-1].convert("L").getextrema()
         assert low < high and min(shown[-1].size) >= 48, name
@@ -123,6 +154,6 @@ def test_runs_from_top_to_bottom(path, tmp_path, a_readers_machine):
         line for cell in cells.values() for line in texts_of(cell, "stderr").splitlines() if "Warning" in line
     ]
     assert warned == []
-    for name in ("samples.png", "progress.png", "curves.png") if trains else ():
-        assert (workdir / name).stat().st_size > 0
+    for name in itertools.product(known.runs, ("samples.png", "progress.png", "curves.png")):
+        assert workdir.joinpath(*name).stat().st_size > 0
     assert files_left() == before

@@ -4,7 +4,7 @@ from jaxgan.data.alike import crop_alike, flip_alike
 from jaxgan.data.fitting import FILTERS, FITS, Layout
 from jaxgan.data.mixtures import by_domain, mix
 from jaxgan.data.opening import SCHEMES, open_source
-from jaxgan.data.others import against_itself, gather_examples
+from jaxgan.data.others import against_itself, gather_examples, unpaired
 from jaxgan.data.sources import DataError, Source, from_arrays
 from jaxgan.data.stream import Stream, batch_indices, make_stream
 from jaxgan.data.transforms import (
@@ -44,4 +44,5 @@ __all__ = [
     "resize",
     "to_float",
     "to_uint8",
+    "unpaired",
 ]

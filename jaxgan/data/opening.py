@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from jaxgan.data import filesets
 from jaxgan.data.fitting import Layout
 from jaxgan.data.mixtures import mix
+from jaxgan.data.others import unpaired
 from jaxgan.data.sources import DataError, Source
 
 NATIVE = Layout()
@@ -186,7 +186,7 @@ def _open_arrays(rest: str, options: Options) -> Source:
 def _open_unpaired(rest: str, options: Options) -> Source:
     first, second = _operands("unpaired", rest, exactly=2)
     inputs = _open_operand(first, options._replace(layout=options.input_layout or options.layout))
-    return replace(_open_operand(second, options), name=f"unpaired:{rest}", others={"input": inputs})
+    return unpaired(inputs, _open_operand(second, options), name=f"unpaired:{rest}")
 
 
 def _open_mixture(rest: str, options: Options) -> Source:

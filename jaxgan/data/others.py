@@ -18,6 +18,17 @@ def joined(own: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> d
     return made
 
 
+def unpaired(inputs: Source, images: Source, *, name: str = "") -> Source:
+    """A source of images, with those of another domain beside them, for translation without pairs.
+
+    Args:
+      inputs: what is given, domain A of a cycle.
+      images: what is to be made of it, domain B.
+      name: of both; empty: made of theirs.
+    """
+    return replace(images, name=name or f"unpaired:{inputs.name},{images.name}", others={"input": inputs})
+
+
 def gather_examples(source: Source, index: np.ndarray) -> Arrays:
     """A source's examples, with those of its other domains at the same places.
 
