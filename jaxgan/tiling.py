@@ -103,7 +103,8 @@ def _cut(side: int, scale: int, tiling: Tiling) -> tuple[np.ndarray, np.ndarray]
     starts = np.linspace(0, side - tiling.tile, count).astype(int)
     places = (np.arange(scale * side) + 0.5) / scale
     middles = (starts[1:] + starts[:-1] + tiling.tile) / 2
-    ramps = (places - middles[:, None]) / max(tiling.overlap / 2, 1) + 0.5
+    # Without an overlap a step: a ramp of one pixel of the result passes 1/2 between two of them.
+    ramps = (places - middles[:, None]) / max(tiling.overlap / 2, 1 / scale) + 0.5
     ends = np.ones((1, scale * side))
     fades = np.concatenate([ends, np.clip(ramps, 0, 1), 0 * ends])
     return starts, (fades[:-1] - fades[1:]).astype(np.float32)

@@ -55,6 +55,17 @@ def test_interpolation_of_tiles_is_that_of_the_whole(size):
     np.testing.assert_allclose(made, whole(enlarge, image(*size)), atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1, 2, 3])
+@pytest.mark.parametrize("overlap", [0, 1])
+def test_tiles_that_hardly_overlap_leave_no_seam(overlap, scale):
+    def repeated(tiles):
+        return tiles.repeat(scale, axis=1).repeat(scale, axis=2)
+
+    cut = Tiling(tile=8, overlap=overlap)
+    made = tiling.apply(repeated, image(16, 22), scale=scale, tiling=cut)
+    np.testing.assert_allclose(made, whole(repeated, image(16, 22)), atol=1e-6)
+
+
 def test_tiles_that_differ_fade_into_each_other():
     """Where each tile has another level there is no step anywhere: neighbouring pixels are near."""
     levels = iter(np.random.default_rng(1).uniform(-1, 1, 100))
