@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from jaxgan import degradations, metrics
-from jaxgan.degradations import resizing
+from jaxgan.degradations import compression, resizing
 
 SETS = Path(os.environ.get("JAXGAN_DATA", "nowhere")) / "super_resolution.tar"
 
@@ -102,6 +102,17 @@ def test_jpeg_is_pillows(quality, channels):
     difference = np.abs((np.asarray(made[0]) + 1) * 127.5 - wanted)
     assert difference.mean() < 1
     assert np.quantile(difference, 0.99) <= 4
+
+
+def test_jpegs_steps_are_libjpegs_at_every_quality():
+    qualities = range(1, 101)
+    tables = np.array([compression.LUMA_STEPS, compression.CHROMA_STEPS])
+    for quality, steps in zip(qualities, compression._steps(tables, jnp.arange(1.0, 101)), strict=True):
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
+        wanted = Image.open(file).quantization
+        for own, name in zip(steps, wanted, strict=True):
+            np.testing.assert_array_equal(np.sort(own.ravel()), np.sort(wanted[name]))  # zigzag or not
 
 
 def test_noise_has_its_deviation_in_grey_levels():

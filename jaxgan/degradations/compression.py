@@ -62,8 +62,7 @@ def jpeg(images: jax.Array, qualities: jax.Array) -> jax.Array:
     dtype = images.dtype
     colours = YCBCR if channels == 3 else np.eye(1)
     tables = np.array([LUMA_STEPS, CHROMA_STEPS, CHROMA_STEPS][:channels])
-    scales = jnp.where(qualities < 50, 5000 / qualities, 200 - 2 * qualities)[:, None, None, None]
-    steps = jnp.clip(jnp.floor((tables * scales + 50) / 100), 1, 255).astype(dtype)[:, None, None]
+    steps = _steps(tables, qualities).astype(dtype)[:, None, None]
 
     # Grey levels less 128: the middle of the range is half a level above 0.
     planes = jnp.round(exact("bhwc,dc->bhwd", images / LEVEL - 0.5, jnp.asarray(colours, dtype)))
@@ -77,6 +76,12 @@ def jpeg(images: jax.Array, qualities: jax.Array) -> jax.Array:
     planes = blocks.reshape(planes.shape)[:, :height, :width]
     pixels = exact("bhwd,cd->bhwc", planes, jnp.asarray(np.linalg.inv(colours), dtype))
     return jnp.clip((pixels + 0.5) * LEVEL, -1.0, 1.0)
+
+
+def _steps(tables: np.ndarray, qualities: jax.Array) -> jax.Array:
+    """The steps of each quality [B,...], of those at quality 50; libjpeg's scale is a whole number."""
+    scales = jnp.floor(jnp.where(qualities < 50, 5000 / qualities, 200 - 2 * qualities))
+    return jnp.clip(jnp.floor((tables * scales.reshape(-1, *[1] * tables.ndim) + 50) / 100), 1, 255)
 
 
 def _cosines() -> np.ndarray:
