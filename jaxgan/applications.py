@@ -35,12 +35,14 @@ class Application(NamedTuple):
     Attributes:
       make: (config, names of further losses, transform of batches) -> the task.
       paired: what belongs to an example is moved alike when it is cropped or flipped.
+      whole: images of any size are looked at; else the middles of the size that is trained on.
       beside: of the shapes of an example's images, how many channels the discriminator sees beside the
         image's own.
     """
 
     make: Make
     paired: bool = True
+    whole: bool = True
     beside: Callable[[Shapes], int] = lambda shapes: 0
 
 
@@ -61,7 +63,8 @@ def make_task(config: Config, terms: Collection[str], *, still: bool = False) ->
       ConfigError: fields of the task that cannot be.
     """
     application = APPLICATIONS[config.task.name]
-    moved = to_floats if still else make_transform(config, paired=application.paired)
+    look = to_floats if application.whole else partial(_middles, tuple(config.data.random_crop))
+    moved = look if still else make_transform(config, paired=application.paired)
     try:
         return application.make(config, terms, moved)
     except ValueError as error:
@@ -93,6 +96,13 @@ def make_transform(config: Config, *, paired: bool) -> Transform:
         return data.flip_alike(batch, keys, paired=paired) if config.data.flip else batch
 
     return transform
+
+
+def _middles(size: Shape, batch: Mapping[str, jax.Array], keys: jax.Array) -> Mapping[str, jax.Array]:
+    """Images brought to [-1, 1], of a size (height, width) if there is one."""
+    return to_floats(
+        {name: data.centre_crop(images, size) if size else images for name, images in batch.items()}
+    )
 
 
 def _synthesis(config: Config, terms: Collection[str], transform: Transform) -> Task:
@@ -187,5 +197,5 @@ APPLICATIONS: Mapping[str, Application] = {
     "cycle": Application(_cycle, paired=False),
     "contrastive": Application(_contrastive, paired=False),
     "shared_latent": Application(_shared_latent, paired=False),
-    "styles": Application(_styles, paired=False),
+    "styles": Application(_styles, paired=False, whole=False),  # styles are read at one size
 }

@@ -92,9 +92,10 @@ def _refuse(wrong: Sequence[str]) -> None:
 def crop_of(config: Config) -> tuple[int, int] | None:
     """Of whose size the real images' middles are that samples are compared with; None: all of them.
 
-    Networks that are given images are given whole ones in use.
+    Networks that are given images are given whole ones in use, but for those that read styles at one size.
     """
-    return tuple(config.data.random_crop) or None if config.task.name == "synthesis" else None
+    fixed = config.task.name in ("synthesis", "styles")
+    return tuple(config.data.random_crop) or None if fixed else None
 
 
 def shown_shapes(config: Config, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, int, int]]:

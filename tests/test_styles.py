@@ -10,9 +10,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgan import losses, parallel, penalties, steps
+from configs import starganv2 as starganv2_64
+from jaxgan import build, losses, parallel, penalties, steps
+from jaxgan.applications import make_task
 from jaxgan.models import starganv2
 from jaxgan.tasks import styles
+from jaxgan.translating import make_translator
 
 B, N, Z = 3, 3, 4
 SHAPE = (8, 12, 2)
@@ -275,6 +278,19 @@ def test_two_devices_train_what_one_does():
         state, metrics = _train("shard_map", 2)
     chex.assert_trees_all_close(state, expected, rtol=0, atol=1e-9)
     assert metrics["penalty_r1/d"][-1] == pytest.approx(before["penalty_r1/d"][-1], rel=1e-6) != 0
+
+
+def test_a_run_of_random_parts_is_looked_at_by_middles_of_their_size():
+    config = starganv2_64.get_config()
+    shapes = {name: (72, 80, 3) for name in ("image", "input")}
+    labels = {name: jnp.int32([0, 1]) for name in ("label", "input_label")}
+    game = build.make_game(config, shapes, 2)
+    batch = {name: jnp.zeros((2, *shape), jnp.uint8) for name, shape in shapes.items()} | labels
+    one = jax.tree.map(lambda leaf: leaf[None], batch)
+    state = jax.eval_shape(partial(steps.init_state, game, one), jax.random.key(0))
+    task = make_task(config, (), still=True)
+    shown = jax.eval_shape(make_translator(task, game.generator)(()).shown, state.ema, batch, KEYS[:2])
+    assert {images.shape for images in shown.values()} == {(2, 64, 64, 3)}
 
 
 def test_what_is_given_comes_back_after_some_steps():
