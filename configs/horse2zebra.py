@@ -31,7 +31,7 @@ def get_config(preset: str = "cpu") -> ConfigDict:
     config.model.generator.width, config.model.discriminator.width = width, judges
     config.model.generator.norm = config.model.discriminator.norm = "instance"
     config.model.cycle.blocks, config.model.cycle.discriminator_halvings = blocks, halvings
-    config.loss = "least_squares"
+    config.loss, config.adversarial = "least_squares", 2.0  # which has halves; the paper's G has none
     config.terms.cycle, config.terms.identity = 10.0, 5.0
     config.alternation.fresh_fakes = False
     config.batch_size, config.steps = batch, steps

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from configs import cut, horse2zebra
 from jaxgan import losses, parallel, steps
 from jaxgan.models import cycle as networks
 from jaxgan.models import patch, translator
@@ -26,6 +27,14 @@ def domains(count, seed=0):
 
 def in_float64(batch, keys):
     return {name: images.astype(jnp.float64) / 127.5 - 1.0 for name, images in batch.items()}
+
+
+@pytest.mark.parametrize("config", [horse2zebra.get_config(), cut.get_config()])
+def test_configs_weigh_the_adversarial_loss_as_the_papers_do(config):
+    """(D(G(x)) - 1)^2 beside the terms, half of the squares for D: Zhu et al. 2017, section 4."""
+    loss, real, fake = losses.LOSSES[config.loss], jnp.array([0.7]), jnp.array([0.4])
+    assert config.adversarial * loss.generator(real, fake) == pytest.approx(0.6**2)
+    assert loss.discriminator(real, fake) == pytest.approx((0.3**2 + 0.4**2) / 2)
 
 
 def make_game(axis_name=None, dtype=None, **options):

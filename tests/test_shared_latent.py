@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from configs import unit as unit_config
 from jaxgan import losses, parallel, steps
 from jaxgan.models import unit
 from jaxgan.tasks import shared_latent
@@ -227,3 +228,11 @@ def test_what_is_given_comes_back_after_some_steps():
     assert jnp.abs(shown["returned"] - shown["input"]).mean() < 0.4
     used = game.task.use(network, {"input": shown["input"]}, KEYS)
     np.testing.assert_allclose(used, shown["output"], atol=1e-5)
+
+
+def test_the_config_has_the_papers_loss_and_rates():
+    config = unit_config.get_config()
+    assert (config.loss, config.adversarial) == ("non_saturating", 1.0)
+    assert {piece[0]: piece[2] for piece in config.schedules} == {
+        f"optimizer.{player}.learning_rate": 1e-4 for player in ("generator", "discriminator")
+    }
