@@ -24,9 +24,9 @@ def get_config() -> ConfigDict:
     config.model.coupled.generator_shared = config.model.coupled.discriminator_shared = 2
     config.loss = "relativistic"
     config.penalties.r1 = config.penalties.r2 = 0.1
-    config.steps, config.batch_size = 9000, 64
+    config.steps, config.batch_size = 18_000, 64
     config.schedules = tuple(
-        (f"optimizer.{player}.learning_rate", "cosine", 5e-4, 0.0, 0, 576) for player in config.optimizer
+        (f"optimizer.{player}.learning_rate", "cosine", 5e-4, 0.0, 0, 1152) for player in config.optimizer
     )
     config.log.every, config.sample.every, config.checkpoint.every = 100, 2000, 2000
     return config

@@ -2,7 +2,10 @@
 
 `python train.py --config=configs/facades.py --workdir=runs/facades`
 
-Not measured yet.
+Two cores of a shared CPU machine with other work on it: 19 minutes. The 106 test pairs at 64x64, L1 of values in
+[-1, 1] and LPIPS (`benchmarks/facades.py`): 0.353, 0.292 (after 1500 steps 0.339, 0.298); each label's mean
+colour 0.354, 0.455; the mean photograph 0.333, 0.749. A label map hardly tells a photograph's colours, and
+L1 with them.
 """
 
 from ml_collections import ConfigDict
@@ -28,6 +31,7 @@ def get_config() -> ConfigDict:
     config.model.family = "unet"
     config.model.generator.width = config.model.discriminator.width = 32
     config.model.generator.norm = config.model.discriminator.norm = "instance"
+    config.model.unet.depth = 4  # to 4x4 pixels, so that whole images of 72 are as good as parts
     config.model.unet.discriminator_halvings = 2  # patches of 34 pixels
     config.terms.pixel = 100.0
     config.alternation.fresh_fakes = False
