@@ -145,6 +145,12 @@ def check_source(config: Config, source: data.Source) -> None:
             f"model.coupled.generator_shared is {shared}, and for {height}x{width} the generator has "
             f"{doublings + 1} stages: all domains would get the same images. Set it to {doublings} or less."
         )
+    if config.task.name == "restoration" and "input" in source.shapes and not config.task.degradations:
+        wrong.append(
+            f"task.degradations is (), which are holes that show nothing, and {source.name} has damaged "
+            "images of its own, which go before what is named there; name their damage, as "
+            "(('noise', 5, 50),)."
+        )
     if config.model.conditional and not classes:
         wrong.append(f"model.conditional is True, but {source.name} has no labels; set it to False.")
     if config.model.conditional and out:

@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -393,6 +394,16 @@ def test_a_source_that_does_not_fit_is_refused(fields, given, message):
     config.check(changed(**fields))
     with pytest.raises(ConfigError, match=message):
         config.check_source(changed(**fields), given)
+
+
+def test_damaged_images_are_not_taken_for_holes():
+    """Drawn holes would hide most of the damage in training, and in use all that is given."""
+    given = source()
+    given = replace(given, shapes={**given.shapes, "input": given.image_shape})
+    fields = dict(task__name="restoration", model__family="repair")
+    with pytest.raises(ConfigError, match="has damaged images of its own"):
+        config.check_source(changed(**fields), given)
+    config.check_source(changed(**fields, task__degradations=(("noise", 5, 50),)), given)
 
 
 def test_a_share_that_cannot_be_cut_is_refused():

@@ -2,7 +2,8 @@
 
 Source: Isola et al. 2017, section 3.2.1 and appendix 6.1.1. Departures: any size, padded by reflection and
 cropped; convolutions have a bias only where no normalisation follows; and the innermost grid is not
-normalised in the encoder, which would make one pixel's 0 (so did the authors later: their errata).
+normalised in the encoder, which would make one pixel's 0 (so did the authors later: their errata). In use
+batch normalisation takes its running averages, where section 3.3 has the statistics of the test batch.
 """
 
 from collections.abc import Callable
