@@ -49,6 +49,25 @@ def open_source(config: Config, *, split: str = "", progress: bool = False) -> d
     return complete(config, data.by_domain(source) if fields.labels == "domains" else source)
 
 
+def open_shown(config: Config, source: data.Source) -> data.Source:
+    """The images that are looked at while a run trains: the source's, or another split of them.
+
+    Raises:
+      DataError: they cannot be used.
+      ConfigError: they have other sizes, for which nothing was checked.
+    """
+    if not config.evaluate.split:
+        return source
+    seen = open_source(config, split=config.evaluate.split)
+    if seen.shapes_of_all != source.shapes_of_all:
+        raise configs.ConfigError(
+            f"evaluate.split is {config.evaluate.split!r}, of {seen.name} with images {seen.shapes_of_all}, "
+            f"and {source.name}, which is trained on, has {source.shapes_of_all}; expected the same. Set "
+            "data.size and data.channels."
+        )
+    return seen
+
+
 def complete(config: Config, source: data.Source) -> data.Source:
     """A source with what the task needs beside its images, where it has that in itself."""
     alone = NEEDS[config.task.name] == "classes" and not source.others

@@ -7,11 +7,14 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxgan import data
 from jaxgan.models import layers
 from jaxgan.relations import relations
 from jaxgan.rules import FREE, GRIDS, NEEDS, RULES
 
+MASKS = 256  # that are looked at, for sets may be large
 Config = Any  # an ml_collections.ConfigDict, or anything with its fields as attributes and items
 
 
@@ -118,14 +121,14 @@ def check_source(config: Config, source: data.Source) -> None:
       ConfigError: the network cannot make such images, labels are asked for that are not there.
     """
     shape = height, width, _ = shown_shapes(config, source.shapes_of_all)["image"]
-    classes, smallest = len(source.classes), config.model.smallest
+    smallest = config.model.smallest
     deep = config.model.family in GRIDS and layers.doublings(shape, smallest) == 0
-    out = [label for label in config.sample.labels if label >= classes]
     wrong = []
     if height > source.image_shape[0] or width > source.image_shape[1]:
         whole = "x".join(map(str, source.image_shape[:2]))
         wrong.append(f"data.random_crop is {height}x{width}, and {source.name} has images of {whole}.")
-    wrong += _lacking(config, source)
+    for look in (_lacking, _unlabelled, _strange, _too_deep, _wrong_masks):
+        wrong += look(config, source)
     if deep:
         wrong.append(
             f"{source.name} has images of {height}x{width}, which {config.model.family} cannot make from a "
@@ -145,16 +148,6 @@ def check_source(config: Config, source: data.Source) -> None:
             f"model.coupled.generator_shared is {shared}, and for {height}x{width} the generator has "
             f"{doublings + 1} stages: all domains would get the same images. Set it to {doublings} or less."
         )
-    if config.task.name == "restoration" and "input" in source.shapes and not config.task.degradations:
-        wrong.append(
-            f"task.degradations is (), which are holes that show nothing, and {source.name} has damaged "
-            "images of its own, which go before what is named there; name their damage, as "
-            "(('noise', 5, 50),)."
-        )
-    if config.model.conditional and not classes:
-        wrong.append(f"model.conditional is True, but {source.name} has no labels; set it to False.")
-    if config.model.conditional and out:
-        wrong.append(f"sample.labels has {out}, but {source.name} has labels 0 to {classes - 1}.")
     _refuse(wrong)
 
 
@@ -175,6 +168,80 @@ def _lacking(config: Config, source: data.Source) -> list[str]:
         "classes": "images of two or more classes, or of a mixture, as data.labels='domains'",
     }
     return [f"task.name is {config.task.name!r}, which needs {wanted[needs]}; {source.name} has none."]
+
+
+def _unlabelled(config: Config, source: data.Source) -> list[str]:
+    """Labels that are asked for and not there."""
+    classes, wrong = len(source.classes), list[str]()
+    if not config.model.conditional:
+        return wrong
+    if not classes and NEEDS[config.task.name] != "classes":
+        coupled = config.model.family == "coupled"
+        change = "take a mixture, as data.labels='domains'" if coupled else "set it to False"
+        wrong.append(f"model.conditional is True, but {source.name} has no labels; {change}.")
+    if out := [label for label in config.sample.labels if label >= classes]:
+        wrong.append(f"sample.labels has {out}, but {source.name} has labels 0 to {classes - 1}.")
+    return wrong
+
+
+def _strange(config: Config, source: data.Source) -> list[str]:
+    """What the task would take for something else."""
+    other, task = source.others.get("input"), config.task.name
+    if task == "restoration" and "input" in source.shapes and not config.task.degradations:
+        return [
+            f"task.degradations is (), which are holes that show nothing, and {source.name} has damaged "
+            "images of its own, which go before what is named there; name their damage, as "
+            "(('noise', 5, 50),)."
+        ]
+    if other and task in ("super_resolution", "restoration"):
+        return [
+            f"task.name is {task!r}, whose inputs belong to their images, and {source.name} has those of "
+            "another domain; open them as pairs:INPUTS,IMAGES, or the images alone."
+        ]
+    if other and task == "styles" and other.classes != source.classes:
+        there, here = (", ".join(part.classes) or "none" for part in (other, source))
+        return [
+            f"task.name is 'styles', whose inputs are of the same classes as its images, and {source.name} "
+            f"has {there} of inputs and {here} of images; open one set with classes."
+        ]
+    return []
+
+
+def _too_deep(config: Config, source: data.Source) -> list[str]:
+    """Networks that halve the images until less than a pixel is left of them."""
+    family = config.model.family
+    name = "halvings" if family == "repair" else "generator_halvings"
+    halvings = flatten(config.model).get(f"{family}.{name}", 0)
+    side = min(min(shape[:2]) for shape in shown_shapes(config, source.shapes_of_all).values())
+    most = side.bit_length() - 1
+    if halvings <= most:
+        return []
+    return [
+        f"model.{family}.{name} is {halvings}, and images of {source.name} with {side} pixels a side can be "
+        f"halved {most} times; set it to {most} or less, or take larger images."
+    ]
+
+
+def _wrong_masks(config: Config, source: data.Source) -> list[str]:
+    """What is wrong with a source's masks, of which up to `MASKS` are looked at."""
+    if config.task.name != "restoration" or "mask" not in source.shapes:
+        return []
+    shape, expected = source.shapes["mask"], (*source.image_shape[:2], 1)
+    if shape != expected:
+        return [
+            f"{source.name} has masks {[*shape]} for images {[*source.image_shape]}, expected {[*expected]}, "
+            "of the same size; leave data.input_size out, or set data.size."
+        ]
+    masks = source.gather(np.unique(np.linspace(0, len(source) - 1, MASKS).astype(int)))["mask"]
+    most = int(np.iinfo(masks.dtype).max)
+    others = np.setdiff1d(masks, (0, most))
+    if others.size or not masks.any():
+        held = ", ".join(map(str, others[:3])) or "nothing but 0"
+        return [
+            f"Masks of {source.name} hold {held}; expected 0, black, where pixels are known, and {most}, "
+            "white, in the hole. Save them so, as PNG in grey: of files with a palette the numbers count."
+        ]
+    return []
 
 
 def check_devices(config: Config, devices: int, processes: int) -> None:

@@ -119,7 +119,7 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
         jax.eval_shape(init, key)
     except ValueError as error:  # networks know best what they can be
         raise configs.ConfigError(f"The networks cannot be built for {source.name}: {error}") from error
-    seen = build.open_source(config, split=config.evaluate.split) if config.evaluate.split else source
+    seen = build.open_shown(config, source)
     return Setup(
         source,
         game,

@@ -126,7 +126,8 @@ def _check(steps: Sequence[Spec], scale: int) -> None:
             wanted = "no range"
         else:
             (least, most), unit = STEPS[name].bounds, STEPS[name].unit
-            wrong = len(span) != 2 or not least <= span[0] <= span[1] <= most
+            numbers = all(isinstance(value, int | float) for value in span)
+            wrong = len(span) != 2 or not numbers or not least <= span[0] <= span[1] <= most
             wanted = f"a lowest and a highest number within {least:g} to {most:g} ({unit})"
         if wrong:
             raise ValueError(f"The step {name!r} was given {tuple(span)}, expected {wanted}.")

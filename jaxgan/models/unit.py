@@ -239,6 +239,7 @@ class Discriminator(nn.Module):
             raise ValueError(
                 f"Images have {sorted(channels)} channels, and the first stage is shared; do not."
             )
+        self._check(sample)
         logits, grids = list[jax.Array](), list[jax.Array]()
         judge = layers.rematerialised(Judge, self.remat)
         for scale in range(self.scales):
@@ -254,6 +255,16 @@ class Discriminator(nn.Module):
                     grids.append(x.astype(images.dtype))
                 logits.append(grids.pop()[..., 0])
         return tuple(logits), tuple(grids), {}
+
+    def _check(self, sample: tuple[jax.Array, jax.Array]) -> None:
+        smallest = 2 ** (self.halvings + self.scales - 1)
+        for images in sample:
+            if images.ndim != 4 or min(images.shape[1:3]) < smallest:
+                raise ValueError(
+                    f"Images are {images.shape}, expected [B,H,W,C] of at least {smallest} pixels a side, "
+                    f"for a discriminator of {self.halvings} halvings and {self.scales} scales; give larger "
+                    "images, or set fewer."
+                )
 
     def _stage(self, i: int) -> tuple[int, bool, layers.Dtype]:
         last = i == self.halvings
