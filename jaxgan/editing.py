@@ -1,6 +1,6 @@
 """People's own image files through a trained generator: translated, enlarged, repaired."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,28 +22,43 @@ class EditError(ValueError):
 
 
 class Picture(NamedTuple):
-    """An image file, decoded: its name below the folder, and pixels uint8 or uint16 [H,W,C]."""
+    """An image file.
+
+    Attributes:
+      name: its path below the folder.
+      read: () -> its bytes.
+    """
 
     name: str
-    pixels: np.ndarray
+    read: Callable[[], bytes]
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """Decoded anew each time: uint8 or uint16 [H,W,C]; a DataError where it is broken."""
+        return decode(self.read(), name=self.name)
 
 
-def open_pictures(path: Path) -> Iterator[Picture]:
-    """The images of a file, or of a folder or an archive, one after the other.
+def open_pictures(path: Path) -> dict[str, Picture]:
+    """The images of a file, or of a folder or an archive, by their names without suffixes, in order.
 
     Raises:
-      DataError: it is none of these, too large, broken, or holds no image.
+      DataError: it is none of these, too large, or holds no image, or two of one name.
     """
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path} has more than {MAX_BYTES >> 20} MiB, which no image needs that is read.")
-        yield Picture(path.name, decode(path.read_bytes(), name=str(path)))
-        return
-    files = [file for file in list_files(path).files if file.name.lower().endswith(SUFFIXES)]
-    if not files:
+        return {path.stem: Picture(path.name, path.read_bytes)}
+    found = dict[str, Picture]()
+    for file in list_files(path).files:
+        stem = file.name.rpartition(".")[0]
+        if not file.name.lower().endswith(SUFFIXES):
+            continue
+        if stem in found:
+            raise DataError(f"{path}: {found[stem].name} and {file.name} have one name; keep one of them.")
+        found[stem] = Picture(file.name, file.read)
+    if not found:
         raise DataError(f"{path} holds no images ({', '.join(SUFFIXES)}).")
-    for file in files:
-        yield Picture(file.name, decode(file.read(), name=file.name))
+    return found
 
 
 def blend(run: Run, directory: str | Path, share: float) -> Run:
@@ -97,28 +112,14 @@ def edit(
 
     Raises:
       EditError: a run that makes images of latents, a mask or a domain that is wanted and missing or the
-        other way round, a mask that is not of two numbers.
+        other way round, a mask that is not of two numbers, other pixels, tiles that cannot be.
     """
-    task = run.config.task.name
-    if task == "synthesis":
-        raise EditError("This run makes images of latents and is given none; see jaxgan.training.open_run.")
-    if (mask is not None) != (task == "restoration"):
-        wanted = "a mask of what to repair" if task == "restoration" else "no mask"
-        raise EditError(f"A run of task.name={task!r} needs {wanted}.")
-    if bool(domain) != (task == "styles") or (reference is not None and not domain):
-        wanted = "the domain to translate into" if task == "styles" else "no domain and no reference"
-        raise EditError(f"A run of task.name={task!r} needs {wanted}.")
+    _check(run, pixels, mask=mask, domain=domain, reference=reference)
     shapes = shown_shapes(run.config, run.record["shapes"])
     channels = shapes.get("input", shapes["image"])[2]
     image = to_float(to_channels(pixels, channels))
-    if task == "super_resolution":
-        made = tiling.bands(
-            lambda some: run.sampler.use({"input": some}, seed=seed),
-            image,
-            scale=run.config.task.scale,
-            tiling=tiles,
-        )
-        return np.concatenate([_rounded(band) for band in made])
+    if run.config.task.name == "super_resolution":
+        return _enlarged(run, image, seed=seed, tiles=tiles)
     batch = {"input": image[None]}
     if mask is not None:
         binary = mask / np.float32(max(1, mask.max()))
@@ -133,6 +134,42 @@ def edit(
         layout = Layout(shapes["image"][:2], channels=channels)  # at which styles are read
         batch["image"] = to_float(fit(reference, layout))[None]
     return _rounded(run.sampler.use(batch, seed=seed)[0])
+
+
+def _check(
+    run: Run, pixels: np.ndarray, *, mask: np.ndarray | None, domain: str, reference: np.ndarray | None
+) -> None:
+    """Refuses what `edit` cannot do."""
+    task = run.config.task.name
+    for image in (pixels, *([] if reference is None else [reference])):
+        right = image.ndim == 3 and image.size > 0 and image.shape[2] <= 4
+        if not right or image.dtype not in (np.uint8, np.uint16):
+            raise EditError(
+                f"Pixels are {image.dtype} {[*image.shape]}, expected uint8 or uint16 [H,W,C] of 1 to 4 "
+                "channels."
+            )
+    if task == "synthesis":
+        raise EditError("This run makes images of latents and is given none; see jaxgan.training.open_run.")
+    if (mask is not None) != (task == "restoration"):
+        wanted = "a mask of what to repair" if task == "restoration" else "no mask"
+        raise EditError(f"A run of task.name={task!r} needs {wanted}.")
+    if bool(domain) != (task == "styles") or (reference is not None and not domain):
+        wanted = "the domain to translate into" if task == "styles" else "no domain and no reference"
+        raise EditError(f"A run of task.name={task!r} needs {wanted}.")
+
+
+def _enlarged(run: Run, image: np.ndarray, *, seed: int, tiles: tiling.Tiling) -> np.ndarray:
+    """Tile by tile; rounded band by band, so that no more than one is held in float32."""
+    try:
+        made = tiling.bands(
+            lambda some: run.sampler.use({"input": some}, seed=seed),
+            image,
+            scale=run.config.task.scale,
+            tiling=tiles,
+        )
+        return np.concatenate([_rounded(band) for band in made])
+    except ValueError as error:
+        raise EditError(str(error)) from error
 
 
 def _number_of(run: Run, domain: str) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxgan.alternation import PLAYERS, PlayerName
-from jaxgan.evaluation.figures import names_of
+from jaxgan.evaluation.figures import FIGURES, names_of
 from jaxgan.losses import LOSSES
 from jaxgan.models import coupled, dcgan, repair, resnet, srresnet
 from jaxgan.models.families import of_task
@@ -94,6 +94,10 @@ def _task_relations(flat: Mapping[str, Any]) -> Relations:
     weights = moving(flat, "terms.perceptual") or term == "perceptual"
     several = task in ("cycle", "shared_latent") or flat.get(f"model.{family}.scales", 1) > 1
     beside = ("paired", "restoration")
+    measured = flat["evaluate.metrics"] if flat["evaluate.every"] else ()
+    has = {"synthesis": "generator"} | dict.fromkeys(("super_resolution", "restoration", "paired"), "truth")
+    lacking = {"generator", "truth"} - {has.get(task)}
+    unknown = [name for name in measured if lacking & {*FIGURES[name].needs}]
     punished = [name for name in PENALTIES if moving(flat, f"penalties.{name}")]
     return [
         (
@@ -126,6 +130,11 @@ def _task_relations(flat: Mapping[str, Any]) -> Relations:
             not several or not punished,
             f"penalties.{', '.join(punished)} is of one discriminator's logits, and here there are several; "
             "set it to 0.",
+        ),
+        (
+            not unknown,
+            f"evaluate.metrics has {', '.join(unknown)}, which task.name={task!r} has nothing for: "
+            "psnr and its like need what images should be, and ppl needs latents; leave them out.",
         ),
         (
             task not in beside or not flat["augment.policy"],

@@ -17,3 +17,8 @@ def tiles(size, count=12):
     photographs = _photographs()
     corners = [(26 * (i // 4), 36 * (i % 4)) for i in range(count)]
     return np.stack([photographs[:, y : y + size[0], x : x + size[1]] for y, x in corners], axis=1)
+
+
+def in_grey(images):
+    """[...,C] -> [...,1]."""
+    return images.mean(-1, keepdims=True).astype(np.uint8)

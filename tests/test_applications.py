@@ -1,22 +1,30 @@
-"""Every task that is given images, by config: trained, shown, resumed, on two devices, used on files."""
+"""Every task that is given images, by config, on photographs: trained, shown, measured, resumed, used."""
 
+import os
 import re
-from dataclasses import replace
+import shutil
 
 import chex
 import numpy as np
 import pytest
 from flax import linen as nn
+from made_extractor import extractor, squares
+from made_photographs import tiles
+from made_sets import GOOD, noise, put, save
 from PIL import Image
 
 from configs import base
 from jaxgan import applications, build, cli, data, editing, report, rules, training
 from jaxgan.config import ConfigError
+from jaxgan.evaluation import collecting, evaluator, results
 from jaxgan.interop import cards
 from jaxgan.tasks import Example, Task, Verdict
 from jaxgan.translating import make_translator
 
-SIDE, COUNT = 16, 12
+# Never square, and odd where a scale, several sizes or doubled grids do not forbid it.
+SIZES = {"srresnet": (16, 20), "rrdb": (14, 18), "translator": (14, 18), "starganv2": (16, 20)}
+ODD = (13, 18)
+HALF = ("rrdb", "repair", "translator", "cycle", "contrastive", "unit", "starganv2")  # in bfloat16
 # What differs from `tiny` of each task, a family each.
 TASKS = {
     "srresnet": {"task.name": "super_resolution", "model.srresnet.blocks": 1, "model.srresnet.hidden": 4},
@@ -67,6 +75,8 @@ TASKS = {
         "optimizer.generator.b1": 0.0,
     },
 }
+# A family of each task.
+EACH = ("srresnet", "repair", "unet", "cycle", "contrastive", "unit", "starganv2")
 # One judge, images that are remembered, noise and several judges, one set that is two domains.
 VARIED = ("srresnet", "cycle", "unit", "starganv2")
 FIRST = {
@@ -79,43 +89,77 @@ FIRST = {
 }
 
 
-def tiny(family, **changes):
+PAIRED = ("super_resolution", "restoration", "paired")  # of which it is known what they should make
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small(tmp_path_factory):
+    """Small networks for features and for LPIPS, and features kept by themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluator, "choose", lambda name, source, **options: extractor(source.image_shape))
+        patch.setattr(evaluator, "lpips", lambda path: squares())
+        patch.setattr(collecting, "user_cache_path", lambda name: tmp_path_factory.mktemp("cache"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Where the files are."""
+    return tmp_path_factory.mktemp("photographs")
+
+
+def write(family, root):
+    """Files with what the task needs beside them, and the source of them: inputs, or another domain."""
+    size, needs = SIZES.get(family, ODD), rules.NEEDS[TASKS[family]["task.name"]]
+    place = root / family
+    if not place.exists():
+        temple, flower = tiles(size)
+        for i, (a, b) in enumerate(zip(temple, flower, strict=True)):
+            save(place / "images" / f"{i}.png", b)
+            save(place / "grey" / f"{i}.png", b.mean(-1).astype(np.uint8))
+            save(place / "classes" / f"{i % 3}" / f"{i}.png", (a, b, 255 - b)[i % 3])
+            if i < len(temple) - 3:
+                save(place / "others" / f"{i}.png", a)
+    forms = {
+        "input": "pairs:{}/grey,{}/images", "other": "unpaired:{}/others,{}/images",
+        "classes": "folder:{}/classes", "": "folder:{}/images",
+    }  # fmt: skip
+    return forms[needs].replace("{}", str(place))
+
+
+def tiny(family, root="", **changes):
     config = base.get_config()
     config.model.family, config.batch_size, config.steps = family, 4, 4
     config.model.generator.width = config.model.discriminator.width = 4
+    config.model.dtype = "bfloat16" if family in HALF else "float32"
     config.data.flip, config.parallel.devices = True, 1
-    config.log.every = config.sample.every = config.checkpoint.every = 2
-    config.sample.columns, config.checkpoint.keep = 3, 10
+    config.data.prepare, config.data.data_dir = False, f"{root}/data"
+    config.log.every = config.sample.every = 2
+    config.checkpoint.every, config.checkpoint.keep, config.sample.columns = 1, 10, 3
     config.update_from_flattened_dict(TASKS[family])
+    config.evaluate.metrics = (
+        ("psnr", "ssim", "l1", "lpips") if config.task.name in PAIRED else ("fid", "kid")
+    )
+    config.evaluate.every, config.evaluate.lpips, config.evaluate.batch = 1000.0, "given", 6
     term = FIRST.get(config.task.name, "reconstruction")
     config.terms[term], config.pretrain.steps, config.pretrain.term = 1.0, 2, term
+    config.data.source = write(family, root) if root else config.data.source
     config.update_from_flattened_dict(changes)
     return config
 
 
-def source(family):
-    """Images with what the task needs beside them: inputs that belong to them, or of another domain."""
-    random = np.random.default_rng(0)
-    images, inputs = (random.integers(0, 256, (COUNT, SIDE, SIDE, c), np.uint8) for c in (3, 1))
-    needs = rules.NEEDS[tiny(family).task.name]
-    labels = np.arange(COUNT) * 3 // COUNT if needs == "classes" else None
-    made = data.from_arrays(images, labels, extra={"input": inputs} if needs == "input" else None)
-    other = data.from_arrays(random.integers(0, 256, (COUNT - 3, SIDE, SIDE, 3), np.uint8))
-    return replace(made, others={"input": other}) if needs == "other" else made
-
-
-def train(family, workdir, **changes):
-    return training.train(tiny(family, **changes), workdir, source=source(family), progress=False)
+def train(family, root, workdir, **changes):
+    return training.train(tiny(family, root, **changes), workdir, progress=False)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, root):
     runs = {}
 
     def get(family):
         if family not in runs:
             workdir = tmp_path_factory.mktemp(family)
-            runs[family] = workdir, train(family, workdir)
+            runs[family] = workdir, train(family, root, workdir)
         return runs[family]
 
     return get
@@ -131,15 +175,20 @@ def test_a_task_trains_and_is_shown(family, trained):
     lines = {line["step"]: line for line in report.read_metrics(workdir / "metrics.jsonl")}
     assert "loss/d" not in lines[2] and np.isfinite(lines[4]["loss/d"])  # the first phase is without D
     assert np.isfinite(lines[4]["distance/sliced_wasserstein"])
-    paired = run.config.task.name in ("super_resolution", "restoration", "paired")
-    assert ("distance/psnr" in lines[4]) == paired
+    assert ("distance/psnr" in lines[4]) == (run.config.task.name in PAIRED)
     assert ("distance/returned" in lines[4]) == (run.config.task.name in ("cycle", "shared_latent", "styles"))
+    assert all(
+        np.isfinite(lines[step][f"evaluation/{name}"])
+        for step in (2, 4)
+        for name in run.config.evaluate.metrics
+    )
+    chex.assert_tree_all_finite(run.state.generator.params)
     assert (workdir / "samples" / "step_000000004.png").exists()
     opened = training.open_run(workdir)
     chex.assert_trees_all_equal(opened.state, run.state)
-    examples = data.gather_examples(build.complete(run.config, source(family)), np.arange(3))
+    examples = data.gather_examples(build.open_source(run.config), np.arange(3))
     shown, again = run.sampler.show(examples), opened.sampler.show(examples)
-    assert "output" in shown and shown["output"].shape == (3, SIDE, SIDE, 3)
+    assert "output" in shown and shown["output"].shape == (3, *SIZES.get(family, ODD), 3)
     assert [*shown] == run.sampler.names(examples)
     chex.assert_trees_all_equal(shown, again)
 
@@ -159,28 +208,40 @@ def test_what_is_shown_keeps_the_order_of_the_task():
     np.testing.assert_array_equal(shown["output"], images)
 
 
-@pytest.mark.parametrize("family", VARIED)
-def test_a_task_that_is_stopped_goes_on_bit_for_bit(family, trained, tmp_path):
-    train(family, tmp_path, steps=3, **{"checkpoint.every": 1, "sample.every": 3, "log.every": 3})
-    resumed = train(family, tmp_path)
-    chex.assert_trees_all_equal(resumed.state, trained(family)[1].state)
+@pytest.mark.parametrize("family", EACH)
+def test_a_task_that_is_stopped_goes_on_bit_for_bit(family, trained, root, tmp_path):
+    workdir, run = trained(family)
+    shutil.copytree(workdir / "checkpoints", tmp_path / "checkpoints")
+    shutil.rmtree(tmp_path / "checkpoints" / "4")  # so that the third step is the newest
+    resumed = train(family, root, tmp_path, **{"evaluate.every": 0.0})
+    chex.assert_trees_all_equal(resumed.state, run.state)
 
 
 @pytest.mark.parametrize("family", VARIED)
-def test_two_devices_train_a_task_as_one_does(family, trained, tmp_path):
+def test_two_devices_train_a_task_as_one_does(family, root, tmp_path):
     sgd = {f"optimizer.{player}.name": "sgd" for player in ("generator", "discriminator")}
-    one = train(family, tmp_path / "one", **sgd)
-    two = train(family, tmp_path / "two", **sgd, **{"parallel.devices": 2, "parallel.runner": "shard_map"})
+    sgd |= {"model.dtype": "float32", "evaluate.every": 0.0, "pretrain.steps": 1, "steps": 3}
+    one = train(family, root, tmp_path / "one", **sgd)
+    two = train(
+        family, root, tmp_path / "two", **sgd, **{"parallel.devices": 2, "parallel.runner": "shard_map"}
+    )
     chex.assert_trees_all_close(one.state.generator.params, two.state.generator.params, rtol=1e-4, atol=1e-5)
     chex.assert_trees_all_close(one.state.memories, two.state.memories, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["srresnet", "cycle"])
-def test_a_task_trains_in_bfloat16(family, tmp_path):
-    run = train(
-        family, tmp_path, steps=2, **{"model.dtype": "bfloat16", "pretrain.steps": 0, "pretrain.term": ""}
-    )
-    chex.assert_tree_all_finite(run.state.generator.params)
+@pytest.mark.parametrize("family", EACH)
+def test_a_run_is_measured_by_the_command(family, trained, capsys, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])
+    workdir, run = trained(family)
+    asked = ",".join(run.config.evaluate.metrics)
+    arguments = ["evaluate", str(workdir), "--metrics", asked, "--lpips", "given", "--batch", "6"]
+    assert cli.main(arguments) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert all(name in said for name in run.config.evaluate.metrics)
+    lines = {line["step"]: line for line in report.read_metrics(workdir / "metrics.jsonl")}
+    found = results.read(next((workdir / results.FOLDER).glob("step_000000004*.json"))).figures
+    for name in run.config.evaluate.metrics:
+        assert found[name].value == pytest.approx(lines[4][f"evaluation/{name}"], rel=1e-4), name
 
 
 @pytest.mark.parametrize("family", TASKS)
@@ -204,9 +265,8 @@ def test_an_exported_generator_of_a_task_is_the_runs(family, trained, tmp_path):
 def test_files_of_any_size_go_through_a_command(family, command, trained, tmp_path, capsys):
     workdir, run = trained(family)
     pixels = np.random.default_rng(0).integers(0, 256, (13, 18, 3), np.uint8)
-    (tmp_path / "in" / "sub").mkdir(parents=True)
-    Image.fromarray(pixels).save(tmp_path / "in" / "sub" / "a.png")
-    Image.fromarray(pixels[..., 0]).save(tmp_path / "in" / "b.png")  # grey
+    save(tmp_path / "in" / "sub" / "a.png", np.dstack([pixels, pixels[..., 0]]))  # with alpha
+    save(tmp_path / "in" / "b.png", 257 * pixels[:1, :1, 0].astype(np.uint16))  # one grey pixel of 16 bits
     extra = ["--tile", "8", "--overlap", "4"] if command == "upscale" else []
     extra = ["--domain", "2"] if family == "starganv2" else extra
     arguments = [command, str(workdir), str(tmp_path / "in"), "--out", str(tmp_path / "out"), *extra]
@@ -214,7 +274,7 @@ def test_files_of_any_size_go_through_a_command(family, command, trained, tmp_pa
     scale = run.config.task.scale if command == "upscale" else 1
     made = np.asarray(Image.open(tmp_path / "out" / "sub" / "a.png"))
     assert made.shape == (13 * scale, 18 * scale, 3) and made.std() > 0
-    assert (tmp_path / "out" / "b.png").exists()
+    assert Image.open(tmp_path / "out" / "b.png").size == (scale, scale)
     capsys.readouterr()
     assert cli.main(arguments) == 2  # nothing is written over
     assert "b.png exists; give another --out, or --overwrite" in capsys.readouterr().err
@@ -239,6 +299,11 @@ def test_a_reference_leads_the_style(trained):
         ("starganv2", {"domain": "horse"}, "The domain is 'horse', expected one of 0, 1, 2."),
         ("unet", {"domain": "1"}, "task.name='paired' needs no domain and no reference"),
         ("unet", {"reference": np.zeros((4, 4, 3), np.uint8)}, "needs no domain and no reference"),
+        (
+            "starganv2",
+            {"domain": "1", "reference": np.zeros((4, 4, 3))},
+            "Pixels are float64 [4, 4, 3], expected",
+        ),
     ],
 )
 def test_domains_that_are_not_there_are_refused(family, given, message, trained):
@@ -246,23 +311,53 @@ def test_domains_that_are_not_there_are_refused(family, given, message, trained)
         editing.edit(trained(family)[1], np.zeros((9, 14, 3), np.uint8), **given)
 
 
-def test_known_pixels_are_kept_where_a_mask_says_so(trained, tmp_path):
+def test_known_pixels_are_kept_where_a_mask_says_so(trained, tmp_path, capsys):
+    """Masks of one name belong together, whichever folder they are in, and may have a palette."""
     workdir, _ = trained("repair")
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 14, 3), np.uint8)
-    hole = np.zeros((9, 14), np.uint8)
-    hole[2:5, 3:9] = 255
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    Image.fromarray(hole).save(tmp_path / "hole.png")
-    out = tmp_path / "out"
-    assert (
-        cli.main(
-            ["restore", str(workdir), *map(str, (tmp_path / "a.png", tmp_path / "hole.png", "--out", out))]
-        )
-        == 0
+    holes = np.zeros((2, 9, 14), np.uint8)
+    holes[0, 2:5, 3:9] = holes[1, 6:, :2] = 1
+    images = noise(2, 9, 14, 3)
+    for i, folder in enumerate(("x", "y")):
+        save(tmp_path / "in" / folder / "a.png", images[i])
+        mask = Image.fromarray(holes[i]).convert("P")
+        mask.putpalette([0, 0, 0, 255, 255, 255])
+        save(tmp_path / "masks" / folder / "a.png", mask)
+    command = ["restore", str(workdir), str(tmp_path / "in"), str(tmp_path / "masks")]
+    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
+    for image, hole, folder in zip(images, holes, ("x", "y"), strict=True):
+        made = np.asarray(Image.open(tmp_path / "out" / folder / "a.png"))
+        np.testing.assert_array_equal(made[hole == 0], image[hole == 0])
+        assert (made[hole > 0] != image[hole > 0]).any()
+    (tmp_path / "masks" / "y" / "a.png").unlink()
+    capsys.readouterr()
+    assert cli.main([*command, "--out", str(tmp_path / "more")]) == 2
+    assert "has no mask for y/a.png, one of 1; expected a file of its" in capsys.readouterr().err
+    assert not (tmp_path / "more").exists()  # before anything is made
+
+
+def test_files_that_no_command_can_use(trained, tmp_path, capsys):
+    put(
+        tmp_path,
+        {"same/a.png": GOOD, "same/a.bmp": GOOD, "good/a.png": GOOD, "bad/a.png": b"", "no/a.txt": "a"},
     )
-    made = np.asarray(Image.open(out / "a.png"))
-    np.testing.assert_array_equal(made[hole == 0], pixels[hole == 0])
-    assert (made[hole > 0] != pixels[hole > 0]).any()
+    put(tmp_path, {"shades/a.png": noise(6, 5), "small/a.png": noise(3, 5)})
+    for family, command, source, extra, said in (
+        ("unet", "translate", "same", [], "a.bmp and a.png have one name; keep one of them"),
+        ("unet", "translate", "bad", [], "a.png is empty"),
+        ("unet", "translate", "no", [], "no holds no images (.png"),
+        ("unet", "translate", "gone", [], "gone: there is no such folder"),
+        ("srresnet", "upscale", "good", ["--tile", "8", "--overlap", "5"], "overlap by up to half of a tile"),
+        ("srresnet", "upscale", "good", ["--blend", "2"], "A share of 2.0 is asked for"),
+        ("repair", "restore", "good", [f"{tmp_path}/shades"], "Masks hold 0."),
+        ("repair", "restore", "good", [f"{tmp_path}/small"], "Masks are [3, 5, 1] for images [6, 5, 3]"),
+        ("starganv2", "translate", "good", ["--domain=1", f"--reference={tmp_path}/same"], "have one name"),
+        ("starganv2", "translate", "good", [f"--reference={tmp_path}/good"], "needs the domain to translate"),
+    ):
+        arguments = [command, str(trained(family)[0]), str(tmp_path / source), *extra]
+        assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+        found = capsys.readouterr().err
+        assert said in found and "Traceback" not in found, found
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -303,13 +398,15 @@ def test_a_command_refuses_a_run_of_another_task(trained, tmp_path, capsys):
         ("srresnet", {"task.degradations": (("bluring", 1.0, 2.0),)}, "No degradations ['bluring']"),
         ("srresnet", {"task.degradations": (("blur", 1.0, 2.0),)}, "expected 'bicubic' once"),
         ("unet", {"augment.policy": "color", "augment.p": 0.5}, "augment.policy is 'color'"),
+        ("cycle", {"evaluate.metrics": ("fid", "psnr")}, "has psnr, which task.name='cycle' has nothing"),
+        ("unet", {"evaluate.metrics": ("ppl",)}, "metrics has ppl, which task.name='paired' has nothing for"),
         ("cycle", {"penalties.r1": 1.0}, "penalties.r1 is of one discriminator's logits"),
         ("cycle", {"model.generator.norm": "layer"}, "model.generator.norm is 'layer'"),
     ],
 )  # fmt: skip
-def test_what_does_not_go_together_is_refused(family, changes, message, tmp_path):
+def test_what_does_not_go_together_is_refused(family, changes, message, root, tmp_path):
     with pytest.raises(ConfigError, match=re.escape(message)):
-        train(family, tmp_path, **changes)
+        train(family, root, tmp_path, **changes)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +414,7 @@ def test_what_does_not_go_together_is_refused(family, changes, message, tmp_path
     [("unet", "pairs:INPUTS"), ("cycle", "unpaired:SOURCE"), ("starganv2", "two or more classes")],
 )
 def test_examples_that_lack_something_are_refused(family, wanted, tmp_path):
-    plain = data.from_arrays(np.zeros((4, SIDE, SIDE, 3), np.uint8))
+    plain = data.from_arrays(np.zeros((4, 16, 16, 3), np.uint8))
     with pytest.raises(ConfigError, match=f"{wanted}.*arrays has none"):
         training.train(tiny(family), tmp_path, source=plain, progress=False)
 

@@ -150,7 +150,7 @@ CASES = {
         "starganv2", "mixture:images,empty", {"data.labels": "domains"}, "SET/empty:train has no image"
     ),
     "a domain in grey": (
-        "starganv2", "mixture:images,grey", {"data.labels": "domains"}, "images differ.*Set data.size and data"
+        "starganv2", "mixture:images,grey", {"data.labels": "domains"}, "images differ.*Set data.size"
     ),
     "inputs without classes": (
         "starganv2", "unpaired:images,two", {}, "has none of inputs and x, y of images; open one set"

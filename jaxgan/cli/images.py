@@ -61,10 +61,10 @@ def _only_one(path: Path | None) -> np.ndarray | None:
     """The image that a file, or a folder, holds."""
     if path is None:
         return None
-    found = [*editing.open_pictures(path)]
+    found = editing.open_pictures(path)
     if len(found) != 1:
         raise EditError(f"{path} has {len(found)} images; give one.")
-    return found[0].pixels
+    return next(iter(found.values())).pixels
 
 
 def run_upscale(given: argparse.Namespace) -> int:
@@ -82,8 +82,7 @@ def run_restore(given: argparse.Namespace) -> int:
         return _write(
             given, lambda pixels: editing.edit(run, pixels, mask=everywhere(pixels), seed=given.seed)
         )
-    masks = {Path(mask.name).stem: mask.pixels for mask in editing.open_pictures(given.masks)}
-    return _write(given, partial(editing.edit, run, seed=given.seed), masks)
+    return _write(given, partial(editing.edit, run, seed=given.seed), editing.open_pictures(given.masks))
 
 
 def _open(given: argparse.Namespace, tasks: tuple[str, ...]) -> Run:
@@ -103,22 +102,29 @@ def everywhere(pixels: np.ndarray) -> np.ndarray:
     return np.full((*pixels.shape[:2], 1), 255, np.uint8)
 
 
-def _write(given: argparse.Namespace, edit: Edit, masks: Mapping[str, np.ndarray] | None = None) -> int:
+def _write(given: argparse.Namespace, edit: Edit, masks: Mapping[str, Picture] | None = None) -> int:
     """Edits one image after the other, each with the mask of its name, and says where the results are."""
-    for picture in editing.open_pictures(given.images):
-        path = given.out / Path(picture.name).with_suffix(".png")
-        if path.exists() and not given.overwrite:
-            raise EditError(f"{path} exists; give another --out, or --overwrite.")
-        belongs = {} if masks is None else {"mask": _mask_of(picture, masks, given)}
-        editing.save(edit(picture.pixels, **belongs), path)
+    images = editing.open_pictures(given.images)
+    paths = {stem: given.out / f"{stem}.png" for stem in images}
+    if there := [path for path in paths.values() if path.exists()] if not given.overwrite else []:
+        raise EditError(f"{there[0]} exists; give another --out, or --overwrite.")
+    belongs = {} if masks is None else _matched(images, masks, given)
+    for stem, path in paths.items():
+        mask = {"mask": to_channels(belongs[stem].pixels, 1)} if masks else {}
+        editing.save(edit(images[stem].pixels, **mask), path)
         print(path)
     return 0
 
 
-def _mask_of(picture: Picture, masks: Mapping[str, np.ndarray], given: argparse.Namespace) -> np.ndarray:
-    """That of the same name, or of one image the one that there is."""
-    single = [*masks.values()] if len(masks) == 1 and given.images.is_file() else [None]
-    mask = masks.get(Path(picture.name).stem, single[0])
-    if mask is None:
-        raise EditError(f"{given.masks} has no mask for {picture.name}; expected a file of that name.")
-    return to_channels(mask, 1)
+def _matched(
+    images: Mapping[str, Picture], masks: Mapping[str, Picture], given: argparse.Namespace
+) -> dict[str, Picture]:
+    """Of each image the mask of the same name, or of one image the one that there is."""
+    if len(masks) == 1 and given.images.is_file() and len(images) == 1:
+        return dict(zip(images, masks.values(), strict=True))
+    if missing := [images[stem].name for stem in images if stem not in masks]:
+        first, count = missing[0], len(missing)
+        raise EditError(
+            f"{given.masks} has no mask for {first}, one of {count}; expected a file of its name."
+        )
+    return {stem: masks[stem] for stem in images}
