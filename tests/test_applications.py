@@ -348,7 +348,7 @@ def test_files_that_no_command_can_use(trained, tmp_path, capsys):
         ("unet", "translate", "gone", [], "gone: there is no such folder"),
         ("srresnet", "upscale", "good", ["--tile", "8", "--overlap", "5"], "overlap by up to half of a tile"),
         ("srresnet", "upscale", "good", ["--blend", "2"], "A share of 2.0 is asked for"),
-        ("repair", "restore", "good", [f"{tmp_path}/shades"], "Masks hold 0."),
+        ("repair", "restore", "good", [f"{tmp_path}/shades"], "Masks hold [0."),
         ("repair", "restore", "good", [f"{tmp_path}/small"], "Masks are [3, 5, 1] for images [6, 5, 3]"),
         ("starganv2", "translate", "good", ["--domain=1", f"--reference={tmp_path}/same"], "have one name"),
         ("starganv2", "translate", "good", [f"--reference={tmp_path}/good"], "needs the domain to translate"),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from made_photographs import in_grey, tiles
 
 from jaxgan import losses, parallel, steps, terms
 from jaxgan.models import contrastive, patch
@@ -190,9 +191,10 @@ def test_two_devices_train_what_one_does():
         chex.assert_trees_all_close(_train("shard_map", 2), _train("jit", 1), rtol=0, atol=1e-9)
 
 
-def test_patches_are_found_again_after_some_steps():
+def test_patches_of_photographs_are_found_again_after_some_steps():
     game = _game(optimizer=optax.adam(5e-3))
-    batch = jax.tree.map(lambda x: x[None], batch_of(2))
+    both = dict(zip(("input", "image"), in_grey(tiles((8, 8), 2)), strict=True))
+    batch = jax.tree.map(lambda x: x[None], both)
     train_step = jax.jit(steps.make_train_step(game))
     state = jax.jit(partial(steps.init_state, game))(batch, jax.random.key(0))
     history = []
@@ -201,7 +203,7 @@ def test_patches_are_found_again_after_some_steps():
         history.append(float(metrics["term_nce/g"]))
     assert history[-1] < 0.7 * history[0]
     network = partial(game.generator.apply, state.generator.variables, train=False)
-    shown = game.task.show(network, game.task.prepare(batch_of(2), KEYS))
+    shown = game.task.show(network, game.task.prepare(both, KEYS))
     assert [*shown] == ["input", "output", "input_b", "output_b"]
     used = game.task.use(network, {"input": shown["input"]}, KEYS)
     np.testing.assert_allclose(used, shown["output"], atol=1e-5)
