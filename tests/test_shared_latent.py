@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from made_photographs import in_grey, tiles
 
 from configs import unit as unit_config
 from jaxgan import losses, parallel, steps
@@ -207,12 +208,8 @@ def test_two_devices_train_what_one_does():
     assert metrics["loss/g"][-1] == pytest.approx(before["loss/g"][-1], abs=1e-10)
 
 
-def test_what_is_given_comes_back_after_some_steps():
-    grey = np.linspace(0, 255, 8).astype(np.uint8)
-    batch = {
-        "input": np.tile(grey, (1, 2, 8, 1))[..., None],
-        "image": np.tile(grey[::-1], (1, 2, 8, 1))[..., None],
-    }
+def test_photographs_come_back_after_some_steps():
+    batch = dict(zip(("input", "image"), in_grey(tiles((8, 8), 2))[:, None], strict=True))
     game = _game(optimizer=optax.adam(1e-2))
     train_step = jax.jit(steps.make_train_step(game))
     state = jax.jit(partial(steps.init_state, game))(batch, jax.random.key(0))
