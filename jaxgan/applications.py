@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxgan import data, degradations, masks
-from jaxgan.config import Config, ConfigError
+from jaxgan.config import Config, ConfigError, crop_of
 from jaxgan.features.perceptual import lpips
 from jaxgan.models.families import FAMILIES
 from jaxgan.tasks import (
@@ -35,14 +35,12 @@ class Application(NamedTuple):
     Attributes:
       make: (config, names of further losses, transform of batches) -> the task.
       paired: what belongs to an example is moved alike when it is cropped or flipped.
-      whole: images of any size are looked at; else the middles of the size that is trained on.
       beside: of the shapes of an example's images, how many channels the discriminator sees beside the
         image's own.
     """
 
     make: Make
     paired: bool = True
-    whole: bool = True
     beside: Callable[[Shapes], int] = lambda shapes: 0
 
 
@@ -57,14 +55,13 @@ def make_task(config: Config, terms: Collection[str], *, still: bool = False) ->
     Args:
       config: a checked one.
       terms: names of the further losses that are to be computed.
-      still: images are neither cropped nor flipped, for those who look at them.
+      still: images are not moved, for those who look at them: all of them, or the middles of `crop_of`.
 
     Raises:
       ConfigError: fields of the task that cannot be.
     """
     application = APPLICATIONS[config.task.name]
-    look = to_floats if application.whole else partial(_middles, tuple(config.data.random_crop))
-    moved = look if still else make_transform(config, paired=application.paired)
+    moved = partial(_middles, crop_of(config)) if still else make_transform(config, paired=application.paired)
     try:
         return application.make(config, terms, moved)
     except ValueError as error:
@@ -98,11 +95,13 @@ def make_transform(config: Config, *, paired: bool) -> Transform:
     return transform
 
 
-def _middles(size: Shape, batch: Mapping[str, jax.Array], keys: jax.Array) -> Mapping[str, jax.Array]:
-    """Images brought to [-1, 1], of a size (height, width) if there is one."""
-    return to_floats(
-        {name: data.centre_crop(images, size) if size else images for name, images in batch.items()}
-    )
+def _middles(
+    size: tuple[int, int] | None, batch: Mapping[str, jax.Array], keys: jax.Array
+) -> Mapping[str, jax.Array]:
+    """Whole numbers brought to [-1, 1], of images with a fixed size (height, width) their middles."""
+    if size is not None:
+        batch = {n: x if n.endswith("label") else data.centre_crop(x, size) for n, x in batch.items()}
+    return to_floats(batch)
 
 
 def _synthesis(config: Config, terms: Collection[str], transform: Transform) -> Task:
@@ -197,5 +196,5 @@ APPLICATIONS: Mapping[str, Application] = {
     "cycle": Application(_cycle, paired=False),
     "contrastive": Application(_contrastive, paired=False),
     "shared_latent": Application(_shared_latent, paired=False),
-    "styles": Application(_styles, paired=False, whole=False),  # styles are read at one size
+    "styles": Application(_styles, paired=False),
 }
