@@ -23,5 +23,4 @@ def get_config(preset: str = "cut") -> ConfigDict:
     config.model.contrastive.blocks, config.model.contrastive.discriminator_halvings = 3, 2
     config.terms.cycle = config.terms.identity = 0.0
     config.terms.nce, config.terms.nce_identity, config.task.mirror = PRESETS[preset]
-    config.checkpoint.best_metric = "distance/sliced_wasserstein"
     return config

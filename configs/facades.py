@@ -2,10 +2,10 @@
 
 `python train.py --config=configs/facades.py --workdir=runs/facades`
 
-Two cores of a shared CPU machine with other work on it: 19 minutes. The 106 test pairs at 64x64, L1 of values in
-[-1, 1] and LPIPS (`benchmarks/facades.py`): 0.353, 0.292 (after 1500 steps 0.339, 0.298); each label's mean
-colour 0.354, 0.455; the mean photograph 0.333, 0.749. A label map hardly tells a photograph's colours, and
-L1 with them.
+Two cores of a shared CPU machine with other work on it: 19 minutes. The 106 test pairs at 64x64, L1 of values
+in [-1, 1] and LPIPS (`benchmarks/facades.py`): 0.353, 0.292; after 1500 steps 0.339, 0.298. Each label's mean
+colour: 0.354, 0.455; the mean photograph: 0.333, 0.749. A label map hardly tells a photograph's colours, and
+so not much of L1.
 """
 
 from ml_collections import ConfigDict

@@ -40,5 +40,4 @@ def get_config(preset: str = "cpu") -> ConfigDict:
         (f"optimizer.{player}.learning_rate", "linear", 2e-4, 0.0, half, end) for player in config.optimizer
     )
     config.ema.half_life = half_life
-    config.checkpoint.best_metric = "distance/returned"
     return config

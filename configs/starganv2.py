@@ -34,5 +34,4 @@ def get_config() -> ConfigDict:
     config.alternation.fresh_fakes = False
     config.batch_size, config.steps = BATCH, STEPS
     config.ema.half_life = 1000.0
-    config.checkpoint.best_metric = "distance/sliced_wasserstein"
     return config

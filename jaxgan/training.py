@@ -115,11 +115,14 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
         partial(steps.init_state, game, example_batch(source.shapes_of_all, source.classes)),
         out_shardings=runner.replicated,
     )
-    try:
-        jax.eval_shape(init, key)
-    except ValueError as error:  # networks know best what they can be
-        raise configs.ConfigError(f"The networks cannot be built for {source.name}: {error}") from error
     seen = build.open_shown(config, source)
+    sampler = _sampler_of(config, game, source.classes)
+    try:  # networks know best what they can be, and what they can be shown: whole images, not parts
+        state = jax.eval_shape(init, key)
+        if game.task.use is not None:
+            sampler(state.ema).names(data.gather_examples(seen, np.arange(1)))
+    except ValueError as error:
+        raise configs.ConfigError(f"The networks cannot be built for {source.name}: {error}") from error
     return Setup(
         source,
         game,
@@ -128,7 +131,7 @@ def set_up(config: Config, source: data.Source | None = None) -> Setup:
         stream,
         key,
         partial(init, key),
-        _sampler_of(config, game, source.classes),
+        lambda state: sampler(jax.device_get(state.ema)),  # so that each process draws by itself
         _gallery(config, seen),
         build.make_evaluator(config, seen, progress=True),
     )
@@ -230,7 +233,7 @@ def open_run(workdir: str | Path, *, step: int | None = None) -> Run:
     assert restored is not None  # there was a record
     config, game, classes = _recorded(restored.record)  # of an older step, where the newest is damaged
     state = jax.device_get(restored.state)
-    return Run(config, state, _sampler_of(config, game, classes)(state), game, restored.record)
+    return Run(config, state, _sampler_of(config, game, classes)(state.ema), game, restored.record)
 
 
 def _recorded(record: dict[str, Any]) -> tuple[Config, steps.Game, tuple[str, ...]]:
@@ -259,7 +262,8 @@ def open_checkpoints(workdir: Path, config: Config) -> Checkpoints:
     )
 
 
-def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> Callable[[GANState], Any]:
+def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> Callable[[Any], Any]:
+    """A generator's variables -> what draws of it, a Sampler or a Translator."""
     told = classes if config.model.conditional else ()
     sampler: Callable[[Any], Sampler | Translator] = make_sampler(
         game,
@@ -270,8 +274,7 @@ def _sampler_of(config: Config, game: steps.Game, classes: tuple[str, ...]) -> C
     )
     if game.task.use is not None:
         sampler = make_translator(make_task(config, (), still=True), game.generator)
-    # By way of the host, so that each process of a run can draw by itself.
-    return lambda state: sampler(jax.device_get(state.ema))
+    return sampler
 
 
 def _gallery(config: Config, source: data.Source) -> galleries.Gallery:

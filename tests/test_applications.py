@@ -269,7 +269,11 @@ def test_files_of_any_size_go_through_a_command(family, command, trained, tmp_pa
     save(tmp_path / "in" / "b.png", 257 * pixels[:1, :1, 0].astype(np.uint16))  # one grey pixel of 16 bits
     extra = ["--tile", "8", "--overlap", "4"] if command == "upscale" else []
     extra = ["--domain", "2"] if family == "starganv2" else extra
-    arguments = [command, str(workdir), str(tmp_path / "in"), "--out", str(tmp_path / "out"), *extra]
+    if command == "restore":
+        for name, size in (("sub/a.png", (13, 18)), ("b.png", (1, 1))):
+            save(tmp_path / "masks" / name, np.full(size, 255, np.uint8))
+        extra = [str(tmp_path / "masks")]
+    arguments = [command, str(workdir), str(tmp_path / "in"), *extra, "--out", str(tmp_path / "out")]
     assert cli.main(arguments) == 0
     scale = run.config.task.scale if command == "upscale" else 1
     made = np.asarray(Image.open(tmp_path / "out" / "sub" / "a.png"))
@@ -279,6 +283,14 @@ def test_files_of_any_size_go_through_a_command(family, command, trained, tmp_pa
     assert cli.main(arguments) == 2  # nothing is written over
     assert "b.png exists; give another --out, or --overwrite" in capsys.readouterr().err
     assert cli.main([*arguments, "--overwrite"]) == 0
+
+
+def test_a_run_that_fills_holes_wants_to_know_where(trained, tmp_path, capsys):
+    workdir, _ = trained("repair")
+    save(tmp_path / "a.png", np.zeros((9, 14, 3), np.uint8))
+    assert cli.main(["restore", str(workdir), str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]) == 2
+    assert "would replace whole images; give masks" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_reference_leads_the_style(trained):

@@ -65,6 +65,10 @@ CASES = {
     "a crop beyond the scale": (
         "srresnet", "folder:images", {"data.random_crop": (10, 12)}, "10x12 do not divide by the scale, 4"
     ),
+    "wholes beyond the scale": (
+        "srresnet", "folder:images", {"data.size": (18, 18), "data.random_crop": (16, 16)},
+        "18x18 do not divide by the scale, 4",
+    ),
     "a crop beyond the images": (
         "srresnet", "folder:small", {"data.random_crop": (16, 16)}, "is 16x16, and .* has images of 8x8"
     ),
@@ -112,7 +116,10 @@ CASES = {
     "halved too often": (
         "repair", "folder:small", {"model.repair.halvings": 4}, "with 8 pixels a side can be halved 3 times"
     ),
-    "damaged images in grey": ("repair", "pairs:grey,images", {}, r"16, 3\), damaged ones .*16, 1\)"),
+    "damaged images in grey": (
+        "repair", "pairs:grey,images", {"task.degradations": (("noise", 5, 50),)},
+        r"16, 3\), damaged ones .*16, 1\)",
+    ),
     "damaged images of another domain": ("repair", "unpaired:wide,wide", {}, "has those of another domain"),
     # Pairs
     "pairs of two sizes": ("unet", "pairs:small,images", {}, "data.size and data.input_size to the same"),

@@ -41,7 +41,7 @@ def _parser(
     parser.add_argument("directory", help="the run's")
     parser.add_argument("images", type=Path, help="a file, or a folder or an archive of such")
     if masks:
-        text = "the same for masks, white where to repair; none: everywhere"
+        text = "the same for masks, white where to repair; noise and blur are everywhere, without"
         parser.add_argument("masks", type=Path, nargs="?", help=text)
     parser.add_argument("--out", type=Path, required=True, help="the folder for the results, as PNG")
     parser.add_argument("--step", type=int, help="a saved step (default: the newest sound one)")
@@ -79,6 +79,11 @@ def run_restore(given: argparse.Namespace) -> int:
     """Repairs images."""
     run = _open(given, ("restoration",))
     if given.masks is None:
+        if not run.config.task.degradations:
+            raise EditError(
+                f"{given.directory} is a run that fills holes, and would replace whole images; give masks, "
+                "white where to repair."
+            )
         return _write(
             given, lambda pixels: editing.edit(run, pixels, mask=everywhere(pixels), seed=given.seed)
         )
