@@ -4,7 +4,10 @@
 takes noise away; for images that are out of focus name `configs/denoising.py:blur`. Images of any sizes are
 cut into tiles, of which the last tenth is kept for measuring.
 
-Not measured yet.
+T91's 91 images, `noise`, the 1,600 steps by pixels alone, 8 minutes on two cores of a shared CPU machine with
+other work on it: the kept tiles have 20.5 dB with their noise, 29.3 dB without it (the generator of the last
+step; its average had a half-life of 4000 images then, and lagged behind). `blur` was not run, nor were the
+steps against the discriminator.
 """
 
 from ml_collections import ConfigDict
@@ -29,5 +32,6 @@ def get_config(preset: str = "noise") -> ConfigDict:
     config.batch_size, config.steps, config.pretrain.steps = BATCH, STEPS, PIXELS
     kimg = STEPS * BATCH / 1000
     config.schedules = (("optimizer.generator.learning_rate", "cosine", 1e-3, 2e-5, 0.0, kimg),)
+    config.ema.half_life = 1000.0
     config.checkpoint.every = config.sample.every = 400
     return config

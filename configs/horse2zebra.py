@@ -4,7 +4,10 @@
 other is named behind a colon, `--config=configs/horse2zebra.py:gpu`, and wants folders horse2zebra/trainA and
 horse2zebra/trainB. Source: Zhu et al. 2017, section 4 and appendix 7.1.
 
-Not measured yet.
+The first 1,751 of `cpu`'s 4,000 steps (1,409 of them with `adversarial` 1), two cores of a shared CPU machine
+with other work on it, one hour: what comes back is 0.159 from what was given (L1 of values in [-1, 1]), after
+250 steps 0.317. FID-768 of the 120 test horses as zebras against the 140 test zebras 1.47, of the horses as
+they are 1.08, of 400 other zebras 0.42: coats change, and artefacts still weigh more. `gpu` was not run.
 """
 
 from ml_collections import ConfigDict
