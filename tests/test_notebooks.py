@@ -44,7 +44,7 @@ KNOWN = {
     ),
     "restoring": Notebook(
         {"data", "enlarged", "blend", "tiles", "filled", "mask", "cleaned"},
-        {"steps": 2, "width": 4},
+        {"steps": 3, "width": 4},
         ("enlarge", "fill", "clean"),
     ),
     "translating": Notebook(
