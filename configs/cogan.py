@@ -4,10 +4,9 @@
 images have to belong together. `benchmarks/coupled_digits.py` trains it on MNIST's digits and, of other
 digits, negatives or edges. Source: Liu & Tuzel 2016, section 5, tasks A (edges) and B (negatives).
 
-MNIST's digits and negatives, 18,000 steps on two cores of a shared CPU machine with other work on it, 85 minutes
-in two parts (the first 9,000 with rates that fell to 0 by their end, and from then on as here): 87.3 % of 10,000
-pairs show the same digit by a classifier that is right on 99.3 % of real ones. Of first images and their exact
-negatives it is 88.1 %: the pairs are as good as exact, and the rest are digits that are hard to read.
+MNIST's digits and negatives, 18,000 steps, two cores of a shared CPU machine with other work on it, 85
+minutes in two parts (rates of the first 9,000 fell to 0 by their end): 87.3 % of 10,000 pairs show the same
+digit by a classifier that is right on 99.3 % of real ones; of first images and their exact negatives 88.1 %.
 """
 
 from ml_collections import ConfigDict
