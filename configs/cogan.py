@@ -4,7 +4,7 @@
 images have to belong together. `benchmarks/coupled_digits.py` trains it on MNIST's digits and, of other
 digits, negatives or edges. Source: Liu & Tuzel 2016, section 5, tasks A (edges) and B (negatives).
 
-MNIST's digits and negatives, 18,000 steps, two cores of a shared CPU machine with other work on it, 85
+MNIST's digits and negatives, 18,000 steps, two cores of a shared CPU machine with other work on it, 81
 minutes in two parts (rates of the first 9,000 fell to 0 by their end): 87.3 % of 10,000 pairs show the same
 digit by a classifier that is right on 99.3 % of real ones; of first images and their exact negatives 88.1 %.
 """
