@@ -97,13 +97,14 @@ def test_a_resumed_run_equals_a_straight_one_bit_for_bit(straight, digits, tmp_p
     chex.assert_trees_all_equal(resumed.state, straight[1].state)
 
 
-@pytest.mark.parametrize("change", [{"data.placement": "host"}, {"log.every": 8, "sample.every": 4}])
-def test_what_moves_no_weight_moves_none(straight, digits, tmp_path, change):
-    chex.assert_trees_all_equal(run(tiny(**change), tmp_path, digits).state, straight[1].state)
+def test_what_is_logged_and_shown_moves_no_weight(straight, digits, tmp_path):
+    done = run(tiny(**{"log.every": 8, "sample.every": 4}), tmp_path, digits)
+    chex.assert_trees_all_equal(done.state, straight[1].state)
 
 
-def test_steps_a_call_change_rounding_alone(straight, digits, tmp_path):
-    done = run(tiny(**{"parallel.steps_per_call": 2}), tmp_path, digits)
+@pytest.mark.parametrize("change", [{"data.placement": "host"}, {"parallel.steps_per_call": 2}])
+def test_other_programs_of_the_same_steps_change_rounding_alone(straight, digits, tmp_path, change):
+    done = run(tiny(**change), tmp_path, digits)
     chex.assert_trees_all_close(done.state, straight[1].state, rtol=1e-3, atol=1e-4)
     lines = report.read_metrics(tmp_path / "metrics.jsonl")
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
