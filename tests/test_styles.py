@@ -192,7 +192,7 @@ class Adding:
     def map_style(self, latents, labels):
         return latents[:, :1] + labels[:, None]
 
-    def encode_style(self, images, labels):
+    def encode_style(self, images, labels, frozen=None):
         return images.mean((1, 2, 3))[:, None] - labels[:, None]
 
     def translate(self, images, styles):
@@ -223,6 +223,37 @@ def test_terms_are_worked_by_hand():
         {"style": 1.5, "style_diversity": -3.0, "cycle": 2.5}
     )
     np.testing.assert_allclose(task.generate(Adding(), given._replace(guided=jnp.array([True]))), full(-1.25))
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_where_references_lead_the_translator_alone_learns(guided):
+    """Else the style encoder chases, in fakes, what it reads of references, and both grow without end."""
+    task, module = styles.make_task(Z), generator()
+    variables = init(module, IMAGES, LABELS, LATENTS)
+    given = task.prepare(batch_of(B), KEYS).given._replace(guided=jnp.full(B, guided))
+
+    def total(params):
+        network = partial(module.apply, {"params": params}, train=True)
+        fake = task.generate(network, given)
+        example = type("E", (), {"given": given})
+        round = type("Round", (), {"generator": staticmethod(network), "example": example, "fake": fake})
+        return sum(jnp.sum(values) for values in task.generator_terms(round).values()) + jnp.sum(fake**2)
+
+    slopes = jax.jit(jax.grad(total))(variables["params"])
+    learns = {name: max(jnp.abs(x).max() for x in jax.tree.leaves(part)) > 0 for name, part in slopes.items()}
+    assert learns == {"translator": True, "encoder": not guided, "mapping": not guided}
+
+
+def test_what_a_frozen_encoder_reads_has_the_same_gradient_to_the_image():
+    module, frozen = generator(), jnp.array([True, False, True])
+    variables = init(module, IMAGES, LABELS, LATENTS)
+
+    def read(images, *frozen):
+        styles = module.apply(variables, images, LABELS, *frozen, train=True, method="encode_style")
+        return jnp.sum(styles**2)
+
+    plain, half = jax.value_and_grad(read)(IMAGES), jax.value_and_grad(read)(IMAGES, frozen)
+    chex.assert_trees_all_close(plain, half, rtol=1e-5, atol=1e-6)
 
 
 def test_bad_tasks_and_batches_are_refused():

@@ -56,7 +56,7 @@ def _noise(images: jax.Array, keys: jax.Array, lowest: float, highest: float) ->
 
 
 def _jpeg(images: jax.Array, keys: jax.Array, lowest: float, highest: float) -> jax.Array:
-    return jpeg(jnp.clip(images, -1.0, 1.0), _uniform(keys, (), lowest, highest))
+    return jpeg(as_8_bits(images), _uniform(keys, (), lowest, highest))
 
 
 STEPS = {

@@ -152,8 +152,7 @@ class Generator(nn.Module):
     def __call__(self, images: jax.Array, masks: jax.Array, *, train: bool) -> jax.Array:
         self._check(images, masks)
         height, width = images.shape[1:3]
-        edges = [(0, -size % 2**self.halvings) for size in (height, width)]
-        whole, holes = (jnp.pad(x, ((0, 0), *edges, (0, 0)), mode="reflect") for x in (images, masks))
+        whole, holes = (layers.reflect_to_multiple(x, 2**self.halvings) for x in (images, masks))
         known = 1 - holes
         # Partial convolutions are told of the hole by what they see, and may not see the hole itself.
         x = whole * known if self.convolution == "partial" else jnp.concatenate([whole, holes], axis=-1)

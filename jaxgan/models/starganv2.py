@@ -213,11 +213,21 @@ class Generator(nn.Module):
         domains.check(labels, self.num_classes)
         return domains.own(self.mapping(latents), labels)
 
-    def encode_style(self, images: jax.Array, labels: jax.Array, *, train: bool) -> jax.Array:
-        """Images [B,H,W,C] of these domains [B] to their styles [B,S]: section 2.1, E."""
+    def encode_style(
+        self, images: jax.Array, labels: jax.Array, frozen: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
+        """Images [B,H,W,C] of these domains [B] to their styles [B,S]: section 2.1, E.
+
+        Where frozen, [B] bool, gradients reach the images and not the encoder's weights.
+        """
         domains.check(labels, self.num_classes)
         layers.check_images(images, self.image_shape)
-        return domains.own(self.encoder(images)[0], labels)
+        styles = domains.own(self.encoder(images)[0], labels)
+        if frozen is None:
+            return styles
+        encoder, variables = self.encoder.unbind()
+        fixed = domains.own(encoder.apply(jax.lax.stop_gradient(variables), images)[0], labels)
+        return jnp.where(frozen[:, None], fixed, styles)
 
     def translate(self, images: jax.Array, styles: jax.Array, *, train: bool) -> jax.Array:
         """Images [B,H,W,C] of any size with styles [B,S]: section 2.1, G."""

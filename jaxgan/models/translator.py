@@ -82,6 +82,11 @@ class Block(nn.Module):
         return images + convolution(activate=lambda x: x)(convolution()(images))
 
 
+def bounded(x: jax.Array) -> jax.Array:
+    """tanh, in float32 at least: near 1, numbers of bfloat16 are a grey level apart."""
+    return jnp.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+
+
 class Generator(nn.Module):
     """Images [B,H,W,C'] of any size and channels to images [B,H,W,channels] in [-1, 1], float32.
 
@@ -160,7 +165,7 @@ class Generator(nn.Module):
         for i, width in reversed([*enumerate(widths[:-1])]):
             stages.append(stage(width, stride=2, transposed=True, name=f"up_{i}", **options))
         options["normalise"] = None
-        stages.append(stage(self.channels, size=7, activate=jnp.tanh, name="last", **options))
+        stages.append(stage(self.channels, size=7, activate=bounded, name="last", **options))
         grids = [layers.reflect_to_multiple(images, 2**self.halvings)]
         for module in stages[:last]:
             grids.append(module(grids[-1]))

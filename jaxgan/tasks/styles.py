@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxgan import terms as objectives
 from jaxgan.tasks import BoundNetwork, Example, Pictures, Round, Task, Verdict, to_floats
@@ -61,7 +62,8 @@ def make_task(
 
     Source: Choi et al. 2020 (StarGAN v2), eqs. 1 to 4. Norms are means over numbers. Departures: half of the
     examples have a reference's style, in the one update of a step, which the paper's equations leave out;
-    what such an image is to differ from has a latent's style.
+    what such an image is to differ from has a latent's style. From these examples the translator alone
+    learns: a style encoder that learnt to read of a fake what it reads of the reference would make both grow.
     """
     if unknown := {*terms} - {*TERMS}:
         raise ValueError(f"No terms {sorted(unknown)}; expected some of {', '.join(TERMS)}.")
@@ -127,21 +129,27 @@ def _translate(generator: BoundNetwork, images: jax.Array, styles: jax.Array) ->
     return made
 
 
+def _led_by_latents(styles: jax.Array, given: Given) -> jax.Array:
+    """The styles, with gradients where latents lead alone."""
+    return jnp.where(given.guided[:, None], jax.lax.stop_gradient(styles), styles)
+
+
 def _style(generator: BoundNetwork, given: Given, fake: jax.Array) -> jax.Array:
     """How far the style that is read off the fakes is from that which made them: eq. 2."""
     styles = generator(*_target(given), method="target_style")
-    return objectives.absolute_difference(styles, _read(generator, fake, given.labels))
+    read = generator(fake, given.labels, given.guided, method="encode_style")
+    return objectives.absolute_difference(styles, read)
 
 
 def _diversity(generator: BoundNetwork, given: Given, fake: jax.Array) -> jax.Array:
     """How alike images of two styles are, minus their distance: eq. 3."""
-    styles = generator(given.other_latents, given.labels, method="map_style")
+    styles = _led_by_latents(generator(given.other_latents, given.labels, method="map_style"), given)
     return -objectives.absolute_difference(fake, _translate(generator, given.inputs, styles))
 
 
 def _cycle(generator: BoundNetwork, given: Given, fake: jax.Array) -> jax.Array:
     """How far the inputs are from what their own style makes of the fakes: eq. 4."""
-    styles = _read(generator, given.inputs, given.input_labels)
+    styles = _led_by_latents(_read(generator, given.inputs, given.input_labels), given)
     return objectives.absolute_difference(given.inputs, _translate(generator, fake, styles))
 
 
