@@ -7,9 +7,11 @@ the other half becomes negatives or edges: no digit is in both domains, so that 
 configs/cogan.py. A classifier that was trained on all digits in both forms (jaxgan.features) names the digits
 of both images of 10,000 latents. Prints a line of JSON: the share of pairs that agree (`agreement`), the same
 of images of other latents (`by_chance`, what networks would have that couple nothing) and of first images and
-their own exact change (`at_best`: what is missing there is digits that are hard to read), how many digits
-occur in each domain, and the classifier's accuracy on real digits of both. `pairs.png` under RUN shows some
-pairs, one below the other. Training goes on from where it was when called again.
+their own exact change (`at_best`: what is missing there is digits that are hard to read, of which the classifier
+says one thing in white and another in black), the share when negatives are turned back to digits before they
+are read (`turned_back`: the images alone can disagree there), how many digits occur in each domain, and the
+classifier's accuracy on real digits of both. `pairs.png` under RUN shows some pairs, one below the other.
+Training goes on from where it was when called again.
 
 Source: Liu & Tuzel 2016 (CoGAN), section 5, tasks A (edges) and B (negatives).
 """
@@ -116,6 +118,8 @@ def main() -> None:
     first, second = (read_digits(classifier, pairs[:, domain]) for domain in (0, 1))
     found = agreement(first, second)
     found["at_best"] = agreement(first, read_digits(classifier, change(pairs[:, 0])))["agreement"]
+    if change is negatives:
+        found["turned_back"] = agreement(first, read_digits(classifier, negatives(pairs[:, 1])))["agreement"]
     save_image(image_grid(pairs[:SHOWN].swapaxes(0, 1)), options.run / "pairs.png")
     found |= {
         "classifier": round(classifier.accuracy, 4),
