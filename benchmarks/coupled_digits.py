@@ -5,12 +5,17 @@
 The file holds MNIST, `image` uint8 [N,28,28,1] and `label` int [N]. One half of the digits stays as it is,
 the other half becomes negatives or edges: no digit is in both domains, so that no pairs are shown. Trained is
 configs/cogan.py. A classifier that was trained on all digits in both forms (jaxgan.features) names the digits
-of both images of 10,000 latents. Prints a line of JSON: the share of pairs that agree (`agreement`), the same
-of images of other latents (`by_chance`, what networks would have that couple nothing) and of first images and
-their own exact change (`at_best`: what is missing there is digits that are hard to read, of which the classifier
-says one thing in white and another in black), the share when negatives are turned back to digits before they
-are read (`turned_back`: the images alone can disagree there), how many digits occur in each domain, and the
-classifier's accuracy on real digits of both. `pairs.png` under RUN shows some pairs, one below the other.
+of both images of 10,000 latents. `pairs.png` under RUN shows some pairs, one below the other. Prints a line
+of JSON:
+
+- `agreement`: the share of pairs that agree;
+- `by_chance`: the same of images of other latents, what networks would have that couple nothing;
+- `at_best`: the same of first images and their own exact change: what is missing there is digits that are
+  hard to read, of which the classifier says one thing as they are and another as they are changed;
+- `turned_back`: of negatives alone, the share that agrees when second images are turned back to digits before
+  they are read, so that the classifier has one form to read and the images alone can disagree;
+- `digits`, `classifier`: how many digits occur in each domain, and the accuracy on real digits of both.
+
 Training goes on from where it was when called again.
 
 Source: Liu & Tuzel 2016 (CoGAN), section 5, tasks A (edges) and B (negatives).
