@@ -83,7 +83,7 @@ class Block(nn.Module):
 
 
 def bounded(x: jax.Array) -> jax.Array:
-    """tanh, in float32 at least: near 1, numbers of bfloat16 are a grey level apart."""
+    """tanh, in float32 at least: near 1, numbers of bfloat16 are half a grey level apart."""
     return jnp.tanh(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
 
 
