@@ -20,7 +20,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 @pytest.fixture(scope="module", autouse=True)
 def programs():
-    """Each file's compiled programs go when it is done: thousands at once exhaust a process's memory maps."""
+    """Each file's compiled programs go when it is done: a process with all of them holds over 5 GiB."""
     import jax
 
     yield

@@ -504,7 +504,7 @@ def test_devices_change_nothing_of_the_generator():
         expected = jax.jit(partial(made, plain, None))(variables, (latents, labels, keys))
         module = make_generator(num_classes=3, axis_name="data")
         found = over_devices(partial(made, module, "data"), 4)(variables, (latents, labels, keys))
-        chex.assert_trees_all_close(found, expected, rtol=0, atol=1e-6)  # noise is drawn in float32
+        chex.assert_trees_all_close(found, expected, rtol=0, atol=3e-7)  # noise is drawn in float32
 
 
 # Second derivatives
